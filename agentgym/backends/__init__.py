@@ -1,0 +1,1 @@
+"""Backends: what answers sample requests (scripted replies, an embedded model, a server)."""
