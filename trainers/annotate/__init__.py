@@ -1,0 +1,1 @@
+"""Annotators: what a credit scheme needs and only a model can tell. One file each, named so."""

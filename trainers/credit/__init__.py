@@ -1,0 +1,1 @@
+"""Credit assignment: pure functions from a group of trajectories to advantages, one per file."""

@@ -1,0 +1,118 @@
+"""Success on worlds that training never sees, with an interval, and failures beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from agentgym.agents import Agent
+from agentgym.backends.base import Backend
+from agentgym.rollout import Driver, EnvPool, Limits, Task, collect, run_lockstep
+from agentgym.statistics import wilson
+from agentgym.trainers.prepare import valid_action_share
+from agentgym.types import JSON, Group, Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How often episodes succeeded. Those that the platform spoiled are counted, not scored."""
+
+    episodes: int  #: that count: all but the failures
+    successes: int
+    failures: int  #: episodes that a failure of the platform spoiled, after all retries
+    mean_return: float
+    mean_turns: float
+    valid_actions: float | None  #: share of actions the environment understood; None: it is mute
+    mean_parts: Mapping[str, float] = field(default_factory=dict)
+    """The named parts of `mean_return`, as far as rewards have names (`Turn.reward_parts`)."""
+
+    @classmethod
+    def of(cls, trajectories: Sequence[Trajectory]) -> "Score":
+        """Summarise episodes."""
+        counted = [t for t in trajectories if t.valid]
+        total = max(1, len(counted))
+        parts: dict[str, float] = {}
+        for name, part in (p for t in counted for k in t.turns for p in k.reward_parts.items()):
+            parts[name] = parts.get(name, 0.0) + part
+        return cls(
+            episodes=len(counted),
+            successes=sum(t.success is True for t in counted),
+            failures=len(trajectories) - len(counted),
+            mean_return=sum(t.episode_return for t in counted) / total,
+            mean_turns=sum(len(t.turns) for t in counted) / total,
+            valid_actions=valid_action_share(counted),
+            mean_parts={name: part / total for name, part in sorted(parts.items())},
+        )
+
+    @property
+    def rate(self) -> float:
+        """The success rate; 0 of 0 is 0."""
+        return self.successes / max(1, self.episodes)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the success rate."""
+        return wilson(self.successes, self.episodes)
+
+    def metrics(self, prefix: str) -> dict[str, float]:
+        """Return it as metrics."""
+        low, high = self.interval
+        found = {
+            "success": self.rate,
+            "success_low": low,
+            "success_high": high,
+            "episodes": float(self.episodes),
+            "failures": float(self.failures),
+            "mean_return": self.mean_return,
+            "mean_turns": self.mean_turns,
+        }
+        if self.valid_actions is not None:
+            found["valid_actions"] = self.valid_actions
+        found |= {f"reward_{name}": part for name, part in self.mean_parts.items()}
+        return {f"{prefix}/{name}": value for name, value in found.items()}
+
+    def as_json(self) -> dict[str, JSON]:
+        """Return the fields, from which it can be made again."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        spoiled = f", {self.failures} failed" if self.failures else ""
+        return f"{self.rate:.1%} [{low:.1%}, {high:.1%}] of {self.episodes}{spoiled}"
+
+
+def evaluate(
+    tasks: Sequence[Task],
+    agent: Agent,
+    backend: Backend,
+    *,
+    seed: int,
+    limits: Limits,
+    driver: Driver = run_lockstep,
+    pool: EnvPool | None = None,
+    retries: int = 2,
+    max_failure_rate: float = 0.2,
+) -> tuple[Score, list[Group]]:
+    """Play every task once; return the score and the episodes.
+
+    Args:
+        tasks: worlds that training does not see.
+        agent: who plays, at the temperature that is to be measured.
+        backend: who samples.
+        seed: root of the samples' seeds.
+        limits, driver, pool, retries, max_failure_rate: as for `collect`.
+
+    Raises:
+        TooManyFailures: too many episodes failed for reasons of the platform.
+    """
+    groups = collect(
+        tasks,
+        1,
+        agent,
+        backend,
+        seed=seed,
+        limits=limits,
+        driver=driver,
+        pool=pool,
+        retries=retries,
+        max_failure_rate=max_failure_rate,
+    )
+    return Score.of([t for group in groups for t in group.trajectories_G]), groups

@@ -1,0 +1,1 @@
+"""The credit lab: decision processes small enough to know the exact policy gradient of."""

@@ -1,0 +1,55 @@
+"""Watches the figures of a run for trouble that a learning curve alone does not show.
+
+Axis: I iterations.
+"""
+
+from collections.abc import Sequence
+
+WINDOW = 8
+"""Iterations that are averaged on either side of a comparison."""
+
+
+def invalid_penalty_collapse(success_I: Sequence[float], valid_I: Sequence[float]) -> str | None:
+    """Return a warning if the policy learns to act validly at the price of succeeding.
+
+    Where every member of a group fails, a penalty for invalid actions is the only difference
+    between them and becomes the whole signal: valid actions rise while success falls. Compared are
+    the latest `WINDOW` iterations with the best `WINDOW` before them.
+
+    >>> invalid_penalty_collapse([0.2] * 8 + [0.05] * 8, [0.6] * 8 + [0.9] * 8) is None
+    False
+    >>> invalid_penalty_collapse([0.2] * 8 + [0.3] * 8, [0.6] * 8 + [0.9] * 8) is None
+    True
+    """
+    if len(success_I) < 2 * WINDOW:
+        return None
+    starts = range(len(success_I) - 2 * WINDOW + 1)
+    best = max(starts, key=lambda i: _mean(success_I[i : i + WINDOW]))
+    before, now = _mean(success_I[best : best + WINDOW]), _mean(success_I[-WINDOW:])
+    valid_before, valid_now = _mean(valid_I[best : best + WINDOW]), _mean(valid_I[-WINDOW:])
+    if now < 0.6 * before and valid_now > valid_before + 0.05:
+        return (
+            f"training success fell from {before:.0%} to {now:.0%} while valid actions rose from "
+            f"{valid_before:.0%} to {valid_now:.0%}: the policy learns to avoid invalid actions "
+            "instead of solving tasks. Lower or remove the penalty for invalid actions."
+        )
+    return None
+
+
+def no_signal(silent_I: Sequence[float]) -> str | None:
+    """Return a warning if almost no group has had any difference to learn from lately.
+
+    >>> no_signal([1.0] * 8) is None
+    False
+    """
+    if len(silent_I) < WINDOW or _mean(silent_I[-WINDOW:]) < 0.95:
+        return None
+    return (
+        f"in the last {WINDOW} iterations {_mean(silent_I[-WINDOW:]):.0%} of the groups were all "
+        "alike and taught nothing: tasks are too hard or too easy for this policy. A longer warm "
+        "start, other tasks or larger groups may help."
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,156 @@
+"""Stages between rollout and credit: groups in, new groups out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from agentgym.errors import ConfigError
+from agentgym.trainers.config import KLKind, RewardConfig
+from agentgym.trainers.credit.base import Floats
+from agentgym.trainers.credit.common import INVALID_ACTION, note, trained_mask, trained_tokens
+from agentgym.types import Group, Trajectory, Turn
+
+KL_PENALTY = "kl_penalty"
+"""The name in `Turn.reward_parts` of what `penalise_kl` took off a turn's reward."""
+
+
+def shape_rewards(group: Group, config: RewardConfig) -> Group:
+    """Return the group with all that the section [reward] of a recipe takes off its rewards."""
+    group = penalise_invalid_actions(group, config.invalid_action_penalty)
+    return penalise_kl(group, config.kl_coef, config.kl)
+
+
+def penalise_invalid_actions(group: Group, coef: float = 0.0) -> Group:
+    """Take `coef` off the reward of every turn whose action the environment did not understand.
+
+    Off by default, and for a reason: small runs with a penalty collapsed. Where all members of a
+    group fail, they differ in nothing but the penalty, so the penalty becomes the whole signal;
+    valid actions rise to 99 % while success falls to 0. Dividing by the standard deviation makes
+    a small coefficient as loud as a large one.
+
+    The amount is kept as `reward_parts["invalid_action_penalty"]`. By default a credit scheme sees
+    it as reward like any other; `compat="verl-agent"` keeps it with its turn, undiscounted. Turns
+    where the environment does not say (`action_valid` is None) are left alone.
+
+    Raises:
+        ConfigError: `coef` is negative.
+    """
+    if not coef >= 0:
+        raise ConfigError(f"the penalty for invalid actions is subtracted: coef {coef} is below 0")
+    if coef == 0:
+        return group
+
+    def penalised(turn: Turn) -> Turn:
+        if turn.action_valid is not False:
+            return turn
+        parts = dict(turn.reward_parts)
+        parts[INVALID_ACTION] = parts.get(INVALID_ACTION, 0.0) - coef
+        return replace(turn, reward=turn.reward - coef, reward_parts=parts)
+
+    return replace(
+        group,
+        trajectories_G=tuple(
+            replace(t, turns=tuple(map(penalised, t.turns))) for t in group.trajectories_G
+        ),
+    )
+
+
+def penalise_kl(group: Group, coef: float = 0.0, kind: KLKind = "k1") -> Group:
+    """Take `coef` times the KL divergence from a reference off the reward of every turn.
+
+    Symbols: l, l_ref log-probability of a trained token under the policy that sampled it and under
+    the reference (the note "ref_logprob"), d = l_ref - l. A turn loses coef * sum over its trained
+    tokens of -d (k1), d^2 / 2 (k2), exp(d) - 1 - d (k3) or |d| (abs); see `kl_estimate` in
+    `agentgym.trainers.losses.base`. With k1 an episode's expected penalty is exactly coef * KL
+    (policy || reference) over its tokens, so this and not a KL term in the loss is what maximises
+    return - coef * KL (arXiv 1909.08593, section 2).
+
+    Here the turn is the action, so its tokens are charged together. verl charges every token where
+    it stands: its token-level estimators (gae, reinforce_pp) then give a token the charges from it
+    on, where here it has the charges of its whole turn and of those that follow. With gamma and lam
+    of 1 the difference is what the turn's earlier tokens were charged: it depends on nothing that
+    the token decides, and moves no gradient on average.
+
+    The amount is kept as `reward_parts["kl_penalty"]`. Invalid members, and turns without trained
+    tokens, are left alone.
+
+    Raises:
+        ConfigError: `coef` is negative.
+        UserError: a valid member has no such note, or not one number per sampled token.
+    """
+    if not coef >= 0:
+        raise ConfigError(f"the KL penalty is subtracted: reward.kl_coef {coef} is below 0")
+    if coef == 0:
+        return group
+
+    def penalised(trajectory: Trajectory) -> Trajectory:
+        if not trajectory.valid:
+            return trajectory
+        turns = []
+        for turn, kl_T in zip(trajectory.turns, _kl_KT(trajectory, kind), strict=True):
+            if len(kl_T):
+                amount = coef * float(kl_T.sum())
+                parts = dict(turn.reward_parts)
+                parts[KL_PENALTY] = parts.get(KL_PENALTY, 0.0) - amount
+                turn = replace(turn, reward=turn.reward - amount, reward_parts=parts)
+            turns.append(turn)
+        return replace(trajectory, turns=tuple(turns))
+
+    return replace(group, trajectories_G=tuple(map(penalised, group.trajectories_G)))
+
+
+def mean_kl(groups: Iterable[Group], kind: KLKind = "k1") -> float:
+    """Return the mean of the KL estimate over the trained tokens of all valid members, in nats."""
+    members = [t for group in groups for t in group.trajectories_G if t.valid]
+    found = [kl_T for t in members for kl_T in _kl_KT(t, kind)]
+    all_N = np.concatenate([np.zeros(0), *found])
+    return float(all_N.mean()) if len(all_N) else 0.0
+
+
+def _kl_KT(trajectory: Trajectory, kind: KLKind) -> list[Floats]:
+    """Return the KL estimate of each turn's trained tokens."""
+    calls = [call for turn in trajectory.turns for call in turn.calls]
+    trained = trained_mask(trajectory)
+    ref_T = note(trajectory, "ref_logprob", (len(trained),), "one per sampled token of all calls")
+    logprobs_T = np.array([value for call in calls for value in call.logprobs], np.float64)
+    kl_T = _kl_estimate(logprobs_T[trained], ref_T[trained], kind)
+    return np.split(kl_T, np.cumsum(trained_tokens(trajectory))[:-1])[: len(trajectory.turns)]
+
+
+def _kl_estimate(logprobs_T: Floats, ref_logprobs_T: Floats, kind: KLKind) -> Floats:
+    """Return what `kl_estimate` of `agentgym.trainers.losses.base` does, without torch."""
+    d_T: Floats = ref_logprobs_T - logprobs_T
+    match kind:
+        case "k1":
+            return -d_T
+        case "abs":
+            return np.abs(d_T)
+        case "k2":
+            return d_T**2 / 2
+        case "k3":
+            d_T = d_T.clip(-20, 20)
+            return (np.exp(d_T) - 1 - d_T).clip(-10, 10)
+
+
+def valid_action_share(trajectories: Iterable[Trajectory]) -> float | None:
+    """Return the share of turns with an action that the environment understood; None: it is mute.
+
+    Invalid trajectories are left out.
+    """
+    said = [t.action_valid for e in trajectories if e.valid for t in e.turns]
+    known = [valid for valid in said if valid is not None]
+    return sum(known) / len(known) if known else None
+
+
+def informative(groups: Sequence[Group], *, last_try: bool = False) -> list[Group]:
+    """Return the groups whose valid members have different returns (dynamic sampling).
+
+    The others teach outcome-based schemes nothing, so a trainer may collect more instead
+    (DAPO, arXiv 2503.14476, section 3.2). On the last try all are returned, so that a batch is
+    never empty. Step-level credit may still learn from a group with equal returns: this filter
+    drops it as the authors of GiGPO do in their dynamic variant.
+    """
+    if last_try:
+        return list(groups)
+    return [g for g in groups if len({t.episode_return for t in g.trajectories_G if t.valid}) > 1]
