@@ -21,9 +21,10 @@ setup: $(VENV)/.setup-dev ## everything that the tests need
 
 setup-train: $(VENV)/.setup-train ## what training needs
 
+# pip 26.2 and 26.3 build nothing from source beside an editable install, so pip has a constraint too.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade pip setuptools wheel
+	$(PIP) install -c constraints.txt --upgrade pip setuptools wheel
 
 # torch first and alone: with its pin, what else needs torch is content with it.
 $(VENV)/.setup-train: $(BIN)/python pyproject.toml constraints.txt
