@@ -86,7 +86,7 @@ class TextEnv(gymnasium.Env[str, str]):
     Class data (all optional; the first line of the class docstring is the one-line summary):
         version: counts up whenever the same seed and actions may give another episode.
         instructions: what the agent is told once, before the first observation.
-        tools: JSON schemas of the tools that the agent may call.
+        tools: JSON schemas of the tools that the agent may call; read after every `reset`.
         presets: named sets of constructor options, e.g. sizes.
         max_turns: default turn limit; reaching it sets `truncated`. None: no limit.
         determinism: "exact": same seed and actions, same episode. "recorded": only together with a
@@ -95,7 +95,7 @@ class TextEnv(gymnasium.Env[str, str]):
 
     `info` after `reset` and `step` holds `success` and, where the environment knows them,
     `action_valid`, `reward_parts`, `messages` (the structured form of the observation),
-    `admissible_commands`.
+    `admissible_commands`, `facts` (see `agentgym.types.Turn`).
 
     Attributes:
         name: the name by which `make` found it. options: the constructor options given to `make`.
@@ -104,7 +104,7 @@ class TextEnv(gymnasium.Env[str, str]):
 
     version: ClassVar[int] = 0
     instructions: str = ""
-    tools: ClassVar[tuple[Mapping[str, JSON], ...]] = ()
+    tools: tuple[Mapping[str, JSON], ...] = ()
     presets: ClassVar[Mapping[str, Mapping[str, JSON]]] = {}
     max_turns: int | None = None
     determinism: ClassVar[Determinism] = "exact"

@@ -13,6 +13,7 @@ and from the format's own words otherwise; see `agentgym.toolcalls`.
 """
 
 import functools
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -49,6 +50,7 @@ class Renderer:
         template_options: Mapping[str, JSON] | None = None,
         tools: Sequence[Mapping[str, JSON]] = (),
         tool_calls: str = "auto",
+        tell_tools: bool = True,
     ) -> None:
         """Take a tokenizer of `transformers` and try out its chat template.
 
@@ -62,6 +64,8 @@ class Renderer:
                 or that under "function", as templates take it.
             tool_calls: the name of the format of calls. "auto": that of the template, or "react"
                 where the template has none that is known.
+            tell_tools: whether the model is told of the tools at all. A small policy that learned
+                its calls by imitation cannot read so long a prompt.
 
         Raises:
             ConfigError: the tokenizer has no chat template, or one that fails or hides replies;
@@ -87,13 +91,23 @@ class Renderer:
         self.tool_format: ToolFormat | None = None
         self.native_tools = False
         self._template_tools: list[Any] = []
+        self._tool_calls, self._tell_tools = tool_calls, tell_tools
+        self._with_tools = functools.lru_cache(maxsize=64)(self._made_with_tools)
         if tools:
-            self._take_tools(tools, tool_calls)
+            self._take_tools(tools)
         self._try_out()
         # Members of a group see the same texts again and again.
         self._first = functools.lru_cache(maxsize=256)(self._first_ids)
         self._delta = functools.lru_cache(maxsize=4096)(self._delta_ids)
         self._reply = functools.lru_cache(maxsize=4096)(self._reply_ids)
+
+    def with_tools(self, tools: Sequence[Mapping[str, JSON]]) -> "Renderer":
+        """Return one that differs in the tools: those of an episode.
+
+        Raises:
+            ConfigError, UnknownName: as the constructor.
+        """
+        return self._with_tools(json.dumps(list(tools)))
 
     def first(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """Return the whole prompt that ends where the reply begins."""
@@ -199,8 +213,19 @@ class Renderer:
                 "on_rewrite='refuse' forbids; use 'fresh' (a new sequence per turn) or 'keep'"
             )
 
-    def _take_tools(self, tools: Sequence[Mapping[str, JSON]], named: str) -> None:
+    def _made_with_tools(self, tools: str) -> "Renderer":
+        return Renderer(
+            self._tokenizer,
+            on_rewrite=self.on_rewrite,
+            template_options=self._options,
+            tools=json.loads(tools),
+            tool_calls=self._tool_calls,
+            tell_tools=self._tell_tools,
+        )
+
+    def _take_tools(self, tools: Sequence[Mapping[str, JSON]]) -> None:
         """Settle on a format of calls, and on who tells the model of the tools."""
+        named = self._tool_calls
         template = self._tokenizer.chat_template
         if isinstance(template, dict):
             template = template.get("tool_use") or "".join(template.values())
@@ -214,7 +239,7 @@ class Renderer:
                 "e.g. tool_calls='react'"
             )
         self.tool_format = form
-        if form.name == spoken:
+        if form.name == spoken and self._tell_tools:
             self._template_tools = [
                 {"type": "function", "function": self._defused_json(tool)} for tool in form.tools
             ]
@@ -246,7 +271,7 @@ class Renderer:
 
     def _render(self, messages: Sequence[Message], *, open_: bool) -> str:
         if self.tool_format and not self.native_tools:
-            messages = in_words(self.tool_format, messages)
+            messages = in_words(self.tool_format, messages, told=self._tell_tools)
         chat = [self._plain(message) for message in messages]
         tools = {"tools": self._template_tools} if self._template_tools else {}
         if self._system_in_user and len(chat) > 1 and chat[0]["role"] == "system":

@@ -109,6 +109,13 @@ class Turn:
     state_key: str | None  #: identity of the state in which the action was taken; None: unknown
     action_valid: bool | None = None  #: None where the environment does not say
     reward_parts: Mapping[str, float] = field(default_factory=dict)  #: named parts of the reward
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+    """What the environment states about the turn for credit and logs; no policy sees it.
+
+    "tool_calls": how many calls of tools were carried out.
+    "checklist": {"user_turn": k, "satisfied": {criterion: bool}}, after the turn's action.
+    "criteria", in the first turn: for every user turn [{"id", "weight", "depends_on": [...]}, ...].
+    """
 
 
 @dataclass(frozen=True, slots=True)

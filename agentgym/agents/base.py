@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agentgym.backends.base import Sample, SampleRequest
-from agentgym.types import Call, Observation, Stop
+from agentgym.types import JSON, Call, Observation, Stop
 
 _SESSIONS = itertools.count(1)
 
@@ -26,6 +26,7 @@ class Start:
     instructions: str
     noop: str  #: the environment's action that stands for doing nothing
     max_context: int | None  #: tokens of prompt and sample together; None: the backend knows
+    tools: tuple[Mapping[str, JSON], ...] = ()  #: JSON schemas of what may be called
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ from agentgym.types import Message, Stop
 class PolicyAgent:
     """One model call per turn; its reply holds the action.
 
-    With a renderer that has tools, the action is the whole reply in canonical form, calls and
-    malformed calls included: `agentgym.toolcalls.Reply.action`.
+    Where there are tools (the environment's, or others that the renderer has already), the action
+    is the whole reply in canonical form, calls and malformed calls included:
+    `agentgym.toolcalls.Reply.action`. With an `action_tag` the environment's are left alone.
 
     Attributes:
         renderer: of the backend's tokenizer.
@@ -67,7 +68,9 @@ class PolicyActing:
     """The token buffer and the chat of one episode of a `PolicyAgent`."""
 
     def __init__(self, agent: PolicyAgent, start: Start) -> None:
-        self.agent, self.start = agent, start
+        self.agent, self.start, self.renderer = agent, start, agent.renderer
+        if start.tools and not agent.action_tag and agent.renderer.tool_format is None:
+            self.renderer = agent.renderer.with_tools(start.tools)
         opening = agent.opening.replace("{instructions}", start.instructions).strip()
         self.opening = (Message("system", opening),) if opening else ()
         self.history: list[Exchange] = []
@@ -92,9 +95,9 @@ class PolicyActing:
         messages, extends = agent.context.show(self.opening, self.history, now)
         delta = None
         if extends and self.last is not None:
-            delta = agent.renderer.extend(self.last.ids, self.last.text, now, thought=self.thought)
+            delta = self.renderer.extend(self.last.ids, self.last.text, now, thought=self.thought)
         fresh = delta is None
-        prompt_ids = agent.renderer.first(messages) if delta is None else delta
+        prompt_ids = self.renderer.first(messages) if delta is None else delta
         context_ids = [*prompt_ids] if fresh else [*self.buffer, *prompt_ids]
         max_tokens = view.max_tokens
         if self.start.max_context is not None:
@@ -111,7 +114,7 @@ class PolicyActing:
             messages=messages,
             max_tokens=max_tokens,
             temperature=agent.temperature,
-            stop_ids=agent.renderer.stop_ids,
+            stop_ids=self.renderer.stop_ids,
             seed=view.seed,
         )
 
@@ -121,7 +124,7 @@ class PolicyActing:
         self.last = sample
         self.history.append(Exchange(view.observation.as_messages(), sample.text))
         self.thought = "</think>" in sample.text or (self.thought and not request.fresh)
-        form = self.agent.renderer.tool_format
+        form = self.renderer.tool_format
         if form is None:
             action, well_formed = parse_action(sample.text, self.agent.action_tag)
         else:
@@ -141,12 +144,12 @@ class _Demonstrating:
         decision = yield from self.player.act(view)
         request = self.policy.request(view)
         agent = self.policy.agent
-        tag, form = agent.action_tag, agent.renderer.tool_format
+        tag, form = agent.action_tag, self.policy.renderer.tool_format
         text = f"<{tag}>{decision.action}</{tag}>" if tag else decision.action
         if form is not None:
             reply = Reply.of_action(decision.action)
             text = form.write(reply.calls, reply.text)
-        ids = agent.renderer.reply_ids(text)
+        ids = self.policy.renderer.reply_ids(text)
         sample = Sample(ids, (0.0,) * len(ids), text, "stop", 0)
         said = self.policy.decide(view, request, sample)
         return Decision(decision.action, said.calls, decision.well_formed)

@@ -102,6 +102,7 @@ class EnvReply:
     expert: str | None
     instructions: str
     noop: str
+    tools: tuple[Mapping[str, JSON], ...]
     answer: str | None = None  #: asked for once, at the beginning
 
 
@@ -159,6 +160,7 @@ def _reply(
         expert=env.expert() if "expert" in needs and not over else None,
         instructions=env.instructions,
         noop=env.noop,
+        tools=tuple(env.tools),
     )
 
 
@@ -220,7 +222,7 @@ def episode(
         reply = _env_reply((yield Begin(task.seed, agent.needs)))
         gold, answer, spent = reply.gold, reply.answer, 0
         seeds = seeds_of(seed, task.digest, copy, member, attempt)
-        acting = agent.begin(Start(reply.instructions, reply.noop, limits.max_context))
+        acting = agent.begin(Start(reply.instructions, reply.noop, limits.max_context, reply.tools))
         while True:
             room = limits.max_tokens_per_call
             if limits.max_tokens is not None:
@@ -281,4 +283,5 @@ def _turn(before: EnvReply, decision: Decision, after: EnvReply) -> Turn:
         state_key=before.state_key,
         action_valid=valid if decision.well_formed else False,
         reward_parts=after.info.get("reward_parts", {}),
+        facts=after.info.get("facts", {}),
     )

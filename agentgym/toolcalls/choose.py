@@ -44,16 +44,20 @@ def tool_format(name: str, tools: Iterable[Mapping[str, JSON]] = ()) -> ToolForm
     return FORMATS[name](tools)
 
 
-def in_words(form: ToolFormat, messages: Sequence[Message]) -> tuple[Message, ...]:
+def in_words(
+    form: ToolFormat, messages: Sequence[Message], *, told: bool = True
+) -> tuple[Message, ...]:
     """Return a chat for a template that knows no tools: instructions, calls and results are text.
 
-    The instructions end the system message. Results become a user's message; adjacent ones, and
-    what a user says next to them, become one, since templates want roles to alternate.
+    The instructions end the system message; without `told` there are none. Results become a user's
+    message; adjacent ones, and what a user says next to them, become one, since templates want
+    roles to alternate.
     """
-    told, rest = form.instructions(), list(messages)
-    if rest and rest[0].role == "system":
-        told = f"{rest.pop(0).content}\n\n{told}"
-    chat = [Message("system", told)]
+    rest = list(messages)
+    opening = [rest.pop(0).content] if rest and rest[0].role == "system" else []
+    if told:
+        opening.append(form.instructions())
+    chat = [Message("system", "\n\n".join(opening))] if opening else []
     joins = False
     for message in rest:
         if message.role == "assistant" and message.tool_calls:
@@ -61,7 +65,7 @@ def in_words(form: ToolFormat, messages: Sequence[Message]) -> tuple[Message, ..
         is_result = message.role == "tool"
         if is_result:
             message = Message("user", form.result(message.content))
-        if chat[-1].role == message.role == "user" and (joins or is_result):
+        if chat and chat[-1].role == message.role == "user" and (joins or is_result):
             message = Message("user", f"{chat.pop().content}\n{message.content}")
             joins = True
         else:
