@@ -10,6 +10,7 @@ AgentGymError
 │   ├── EnvClosed                   reset() or step() after close()
 │   └── EnvContractError            an environment that breaks the contract; names the field
 ├── EpisodeFailure                  a failure inside an episode, attributed to one boundary
+├── ChatFailed                      a language model that was asked for a text and gave none
 ├── ToolError                       what a tool answers to a mistake of the agent: an observation
 ├── RecordError                     a damaged log or checkpoint; says where
 ├── ConformanceError (AssertionError)   a part that fails its kit; lists the failed checks
@@ -84,6 +85,23 @@ class EpisodeFailure(AgentGymError):
 
     def __reduce__(self) -> tuple[type["EpisodeFailure"], tuple[Boundary, str]]:
         return EpisodeFailure, (self.boundary, self.message)
+
+
+class ChatFailed(AgentGymError):
+    """A language model was asked for a text and gave none, also after further tries.
+
+    Who asked says whose failure that is: a simulator's, a judge's.
+
+    Attributes:
+        name: of the language model.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        self.name, self.message = name, message
+        super().__init__(f"{name}: {message}")
+
+    def __reduce__(self) -> tuple[type["ChatFailed"], tuple[str, str]]:
+        return ChatFailed, (self.name, self.message)
 
 
 class ToolError(AgentGymError):

@@ -38,10 +38,11 @@ SINGULAR = {
     "backends": "backend",
     "suites": "suite",
     "agents": "agent",
+    "chats": "language model",
 }
 
-NOT_LISTED = {"base", "common"}
-"""Modules of those folders that hold shared code, like every name that begins with `_`."""
+NOT_LISTED = {"base", "common", "mcp"}
+"""Modules that are no part of their kind themselves, like every name that begins with `_`."""
 
 
 @dataclass(frozen=True, slots=True)

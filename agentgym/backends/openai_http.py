@@ -1,21 +1,19 @@
 """Models behind HTTP: any server with the OpenAI interface, by chat or token by token."""
 
 import asyncio
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from agentgym.backends._http import CallFailed, Client
+from agentgym import openai_api
 from agentgym.backends.base import Sample, SampleRequest
 from agentgym.backends.scripted import Bytes
-from agentgym.errors import ConfigError, EpisodeFailure, UnknownName, UserError
-from agentgym.types import JSON, Message
+from agentgym.errors import EpisodeFailure, UserError
+from agentgym.http import CallFailed, Client
+from agentgym.openai_api import Unusable
+from agentgym.types import JSON
 
 __all__ = ["OpenAIHTTP"]
-
-WORD = "openai:"
-"""What the name of a model behind HTTP begins with; see `OpenAIHTTP.named`."""
 
 
 class OpenAIHTTP:
@@ -109,13 +107,7 @@ class OpenAIHTTP:
         Raises:
             UserError: it has another form, or as the constructor.
         """
-        url, _, model = word.removeprefix(WORD).partition("#")
-        if not word.startswith(WORD) or not model:
-            # Not repeated: what was meant as a key may stand in it.
-            raise ConfigError(
-                f"a model behind HTTP is written {WORD}ADDRESS#MODEL, for example "
-                f"{WORD}http://127.0.0.1:8000/v1#my-model"
-            )
+        url, model = openai_api.address(word)
         return cls(url, model, **options)
 
     def __repr__(self) -> str:
@@ -149,25 +141,8 @@ class OpenAIHTTP:
     # ------------------------------------------------------------------------------------------
 
     async def _try_out(self, key_env: str) -> None:
-        url = self._client.url
-        try:
-            known = await self._client.call("GET", "/models")
-            entries = {entry["id"]: entry for entry in known["data"]}
-        except CallFailed as error:
-            if error.status in (401, 403):
-                advice = f"the key is taken from the environment variable {key_env}"
-            elif error.status is None or error.status in (404, 405):
-                advice = "is it running, and is that the address of its interface (often .../v1)?"
-            else:
-                advice = "it answers, but not with its models"
-            raise UserError(f"{url}/models: {error}; {advice}") from None
-        except (KeyError, TypeError):
-            raise UserError(
-                f"{url}/models is no list of models as OpenAI's interface has it"
-            ) from None
-        if self.model not in entries:
-            raise UnknownName(f"model at {url}", self.model, map(str, entries))
-        length = entries[self.model].get("max_model_len")  # vLLM and SGLang say it
+        entry = await openai_api.model_entry(self._client, self.model, key_env)
+        length = entry.get("max_model_len")  # vLLM and SGLang say it
         self.max_context = length if type(length) is int and length > 0 else None
         if self._by_token:
             await self._try_tokens()
@@ -195,7 +170,7 @@ class OpenAIHTTP:
         path, body = self._by_ids(request) if self._by_token else self._by_chat(request)
         try:
             if self._by_token and not (request.context_ids and body["max_tokens"] > 0):
-                raise _Unusable(
+                raise Unusable(
                     f"a prompt of {len(request.context_ids)} tokens and max_tokens="
                     f"{request.max_tokens} leave nothing to sample in a context of "
                     f"{self.max_context}"
@@ -203,18 +178,18 @@ class OpenAIHTTP:
             body = {key: v for key, v in {**body, **self._fields}.items() if v is not None}
             answer = await self._client.call("POST", path, body)
             self._count(answer)
-            choice = _only_choice(answer)
+            choice = openai_api.only_choice(answer)
             return self._sample(request, choice) if self._by_token else self._said(choice)
-        except (CallFailed, _Unusable) as error:
+        except (CallFailed, Unusable) as error:
             return EpisodeFailure("backend", self._client.without_key(str(error)))
 
     def _by_chat(self, request: SampleRequest) -> tuple[str, dict[str, Any]]:
         return "/chat/completions", {
             "model": self.model,
-            "messages": [_plain(message) for message in request.messages],
+            "messages": [openai_api.plain(message) for message in request.messages],
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
-            "seed": request.seed % 2**31,
+            "seed": openai_api.seed31(request.seed),
         }
 
     def _by_ids(self, request: SampleRequest) -> tuple[str, dict[str, Any]]:
@@ -226,7 +201,7 @@ class OpenAIHTTP:
             "prompt": list(request.context_ids),
             "max_tokens": room,
             "temperature": request.temperature,
-            "seed": request.seed % 2**31,
+            "seed": openai_api.seed31(request.seed),
             "stop_token_ids": list(request.stop_ids),
             "ignore_eos": True,  # the stop ids, and nothing else, end a sample
             "return_token_ids": True,
@@ -244,9 +219,8 @@ class OpenAIHTTP:
         Raises:
             UserError: there is a budget of tokens, and the server does not say.
         """
-        usage = answer.get("usage") if isinstance(answer, dict) else None
-        total = usage.get("total_tokens") if isinstance(usage, dict) else None
-        if type(total) is int and total >= 0:
+        total = openai_api.tokens_spent(answer)
+        if total is not None:
             self._client.charge(total)
         elif self._needs_usage:
             raise UserError(
@@ -256,11 +230,8 @@ class OpenAIHTTP:
 
     def _said(self, choice: dict[str, Any]) -> Sample:
         """Return what a chat server answered."""
-        message = choice.get("message")
-        content = message.get("content") if isinstance(message, dict) else 0
-        if content is not None and not isinstance(content, str):
-            raise _Unusable("an answer without message.content")
-        return Sample((), (), content or "", _finish(choice), self.policy_version)
+        text = openai_api.content(choice)
+        return Sample((), (), text, openai_api.finish(choice), self.policy_version)
 
     def _sample(self, request: SampleRequest, choice: dict[str, Any]) -> Sample:
         """Return what was sampled token by token, if it is what was asked for."""
@@ -268,17 +239,19 @@ class OpenAIHTTP:
         held = choice.get("logprobs")
         values = held.get("token_logprobs") if isinstance(held, dict) else None
         if not isinstance(ids, list) or not all(type(i) is int and i >= 0 for i in ids) or not ids:
-            raise _Unusable("an answer without token_ids")
+            raise Unusable("an answer without token_ids")
         if not isinstance(values, list) or len(values) != len(ids):
-            raise _Unusable("an answer without a log-probability for each token")
+            raise Unusable("an answer without a log-probability for each token")
         if not all(type(v) in (int, float) and math.isfinite(v) for v in values):
-            raise _Unusable("log-probabilities that are no finite numbers")
+            raise Unusable("log-probabilities that are no finite numbers")
         echoed = choice.get("prompt_token_ids")
         if echoed is not None and echoed != list(request.context_ids):
-            raise _Unusable("the server sampled after another prompt than the one it was sent")
+            raise Unusable("the server sampled after another prompt than the one it was sent")
         stopped = ids[-1] in request.stop_ids
-        if (_finish(choice) == "stop") != stopped or set(ids[:-1]) & set(request.stop_ids):
-            raise _Unusable(
+        if (openai_api.finish(choice) == "stop") != stopped or set(ids[:-1]) & set(
+            request.stop_ids
+        ):
+            raise Unusable(
                 f"finish_reason {choice['finish_reason']!r} does not fit its tokens: the last is "
                 f"{ids[-1]}, stop tokens are {list(request.stop_ids)}"
             )
@@ -304,41 +277,3 @@ class NoTokens(Bytes):
     def encode(self, text: str) -> tuple[int, ...]:
         """Return nothing."""
         return ()
-
-
-class _Unusable(Exception):
-    """An answer that is no sample; asking again would cost as much and bring the same."""
-
-
-def _only_choice(answer: Any) -> dict[str, Any]:
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    if not isinstance(choices, list):
-        raise _Unusable("an answer without choices")
-    if len(choices) != 1 or not isinstance(choices[0], dict):
-        raise _Unusable(f"{len(choices)} choices in an answer to a request for one")
-    return choices[0]
-
-
-def _finish(choice: dict[str, Any]) -> Any:
-    """Return "stop" or "length". Whatever else ended an answer was not the model."""
-    reason = choice.get("finish_reason")
-    if reason not in ("stop", "length"):
-        raise _Unusable(f"the server ended the answer itself: finish_reason {reason!r}")
-    return reason
-
-
-def _plain(message: Message) -> dict[str, Any]:
-    """Return a message as the chat interface takes it."""
-    plain: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        plain["tool_calls"] = [
-            {
-                "type": "function",
-                "id": call.id,
-                "function": {"name": call.name, "arguments": json.dumps(dict(call.arguments))},
-            }
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id:
-        plain["tool_call_id"] = message.tool_call_id
-    return plain

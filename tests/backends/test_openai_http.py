@@ -24,9 +24,8 @@ from openai_servers import MODELS, Got, Reply, Server, said, scripted, serve
 
 pytest.importorskip("aiohttp")
 
-from agentgym import registry
+from agentgym import http, registry
 from agentgym.agents import PolicyAgent
-from agentgym.backends import _http
 from agentgym.backends.base import Sample, SampleRequest
 from agentgym.backends.openai_http import OpenAIHTTP
 from agentgym.errors import ConfigError, EpisodeFailure, UnknownName, UserError
@@ -310,7 +309,7 @@ def test_failed_episodes_are_no_reward() -> None:
 def test_a_server_that_sends_without_end_is_not_listened_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_http, "MOST_BYTES", 1000)
+    monkeypatch.setattr(http, "MOST_BYTES", 1000)
     with over(scripted(Reply(said("x" * 2000)))) as (backend, server):
         assert failure(backend) == "an answer of more than 1,000 bytes"
         assert len(server.samples) == 1
@@ -346,7 +345,7 @@ def test_as_many_calls_at_once_as_allowed() -> None:
     backoff_s=st.floats(0, 10),
 )
 def test_pauses(tried: int, retry_after_s: float | None, backoff_s: float) -> None:
-    client = object.__new__(_http.Client)
+    client = object.__new__(http.Client)
     client._random = random.Random(0)
     client._backoff_s, client._longest_wait_s = backoff_s, 60.0
     pause_s = client.pause_s(tried, retry_after_s)
@@ -365,12 +364,12 @@ def test_pauses_differ() -> None:
 def test_retry_after_is_seconds_or_a_date() -> None:
     now = datetime.datetime.now(datetime.UTC)
     later = email.utils.format_datetime(now + datetime.timedelta(hours=1), usegmt=True)
-    assert _http._seconds("7") == 7
-    assert _http._seconds("0.5") == 0.5
-    assert 3000 < (_http._seconds(later) or 0) <= 3600
-    assert _http._seconds("-3") == 0
+    assert http._seconds("7") == 7
+    assert http._seconds("0.5") == 0.5
+    assert 3000 < (http._seconds(later) or 0) <= 3600
+    assert http._seconds("-3") == 0
     for nothing in (None, "soon", "nan", ""):
-        assert _http._seconds(nothing) is None
+        assert http._seconds(nothing) is None
 
 
 def test_a_budget_of_calls_is_never_passed() -> None:
