@@ -1,85 +1,22 @@
 """Environments whose agent calls tools: what the base class makes of a reply."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import pytest
+from tool_envs import Counting
 
-from agentgym import Outcome
 from agentgym.agents import Demonstrator, GoldAgent, PolicyAgent, ScriptedAgent
 from agentgym.backends.scripted import Scripted
-from agentgym.errors import ToolError
 from agentgym.render import Renderer
 from agentgym.rollout import Limits, Task, collect
 from agentgym.testing import check_env
 from agentgym.toolcalls import Reply, tool_format
-from agentgym.toolenv import Called, ToolEnv
-from agentgym.tools.base import Toolset
 from agentgym.types import Stop, ToolCall, Trajectory
 
 HERMES = tool_format("hermes")
 BAD_NAME = '<tool_call>{"name": "../count", "arguments": {}}</tool_call>'
 
 
-class Counter:
-    """A counter."""
-
-    def __init__(self) -> None:
-        self.value = 0
-
-    def __call__(self, by: int) -> int:
-        """Count up.
-
-        Args:
-            by: how far.
-        """
-        if by < 1:
-            raise ToolError("only upwards")
-        self.value += by
-        return self.value
-
-
-def broken() -> str:
-    """Break."""
-    raise RuntimeError("out of order")
-
-
-class Counting(ToolEnv):
-    """Count to a number and say so; half of the episodes have another tool, too."""
-
-    instructions = "Count by the tool, then say the number."
-    max_turns = 6
-
-    def begin(self, options: Mapping[str, Any]) -> str:
-        self.goal = int(self.np_random.integers(2, 9))
-        self.counter = Counter()
-        tools: dict[str, object] = {"count": self.counter}
-        if self.goal % 2:
-            tools["broken"] = broken
-        self.use(Toolset(tools, timeout_s=None))
-        return f"Count to {self.goal}."
-
-    def called(self, calls: Sequence[Called], outcome: Outcome) -> Outcome:
-        outcome.reward = 0.25 if any(each.result.ok for each in calls) else 0.0
-        return outcome
-
-    def heard(self, text: str) -> Outcome:
-        right = text == str(self.goal) and self.counter.value == self.goal
-        return Outcome("", reward=float(right), terminated=bool(text), success=right)
-
-    def state_key(self) -> str:
-        return f"{self.goal} {self.counter.value}"
-
-    def gold(self) -> list[str] | None:
-        left = self.goal - self.counter.value
-        if left < 0:
-            return None
-        calls = (ToolCall("count", {"by": left}),) if left else ()
-        return [*([Reply("", calls).action] if calls else []), Reply(str(self.goal)).action]
-
-
 def played(*actions: str, seed: int = 0) -> Trajectory:
-    task = Task(f"{__name__}:Counting", seed=seed)
+    task = Task("tool_envs:Counting", seed=seed)
     [group] = collect(
         [task], 1, ScriptedAgent(actions), None, seed=0, retries=0, max_failure_rate=1.0
     )
@@ -157,7 +94,7 @@ def test_a_policy_is_told_of_the_tools_of_its_episode() -> None:
     seeds = range(12)
     backend = Scripted(['Action: count\nAction Input: {"by": 1}', "1"])
     policy = PolicyAgent(Renderer(backend.tokenizer))
-    tasks = [Task(f"{__name__}:Counting", seed=seed) for seed in seeds]
+    tasks = [Task("tool_envs:Counting", seed=seed) for seed in seeds]
     limits = Limits(max_tokens_per_call=100)
     groups = collect(tasks, 1, policy, backend, seed=0, limits=limits)
     told = {}
@@ -174,7 +111,7 @@ def test_a_small_policy_need_not_be_told() -> None:
     policy = PolicyAgent(Renderer(backend.tokenizer, tell_tools=False), opening="")
     agent = Demonstrator(policy, GoldAgent())
     limits = Limits(max_tokens_per_call=100)
-    tasks = [Task(f"{__name__}:Counting", seed=1)]
+    tasks = [Task("tool_envs:Counting", seed=1)]
     [group] = collect(tasks, 1, agent, backend, seed=0, limits=limits)
     first, last = group.trajectories_G[0].turns
     decode = backend.tokenizer.decode

@@ -187,6 +187,12 @@ class RolloutConfig(Section):
     """The system message; {instructions} stands for the environment's own. Empty: none."""
     action_tag: str = ""
     """The answer holds the action as <tag>...</tag>; empty: the whole answer is the action."""
+    tool_calls: str = "auto"
+    """How calls of tools are written, where the environment has tools: a format's name (hermes |
+    qwen_xml | llama | react); auto: as the model's chat template has them."""
+    tell_tools: bool = True
+    """Whether the model is told of the tools; one so small that it learned its calls by imitation
+    cannot read so long a prompt."""
     context: ContextConfig = ContextConfig()
     """What the model sees each turn: append | window | workspace, with its parameters."""
     driver: Literal["lockstep", "threaded"] = "lockstep"

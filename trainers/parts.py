@@ -20,6 +20,7 @@ from agentgym.env import TextEnv, env_class, make
 from agentgym.errors import ConfigError, TooManyFailures, UnknownName, UserError
 from agentgym.render import Renderer
 from agentgym.rollout import Driver, Limits, Task, run_lockstep, run_threaded
+from agentgym.toolcalls import tool_format
 from agentgym.trainers.acting import INITIAL, agent_texts, check_agent, trained_role
 from agentgym.trainers.annotate.base import OF_THE_RUN, annotators_of, check_supply
 from agentgym.trainers.config import TrainConfig
@@ -152,10 +153,12 @@ def check(config: TrainConfig, *, model: bool = True) -> Scheme:
         finally:
             env.close()
     if model and config.model.path:
-        _check_model(config.model.path)
+        _check_model(config, config.model.path)
     for source in dict.fromkeys(config.agent.models.values()):
         if source != INITIAL:
-            _check_model(source)
+            _check_model(config, source)
+    if config.rollout.tool_calls != "auto":
+        tool_format(config.rollout.tool_calls)
     driver, schedule = DRIVERS[config.rollout.driver], config.credit.schedule
     scheme = Scheme(credit, scope, loss, shown, driver, annotators, schedule)
     if "critic" in scheme.helpers:
@@ -163,9 +166,9 @@ def check(config: TrainConfig, *, model: bool = True) -> Scheme:
     return scheme
 
 
-def _check_model(source: str) -> None:
+def _check_model(config: TrainConfig, source: str) -> None:
     _load(AutoConfig, source)
-    Renderer(_load(AutoTokenizer, source))
+    _renderer(config, _load(AutoTokenizer, source))
 
 
 def _try_out(
@@ -252,7 +255,8 @@ def _texts(config: TrainConfig, count: int = 300) -> list[str]:
     for seed in stream(config, TEXTS).integers(0, HELD_OUT, count).tolist():
         env = env or make(config.env.name, **env_options(config, config.env.train))
         try:
-            texts += texts_within(env, seed, config.rollout.step_timeout_s)
+            rollout = config.rollout
+            texts += texts_within(env, seed, rollout.step_timeout_s, rollout.tool_calls)
         except UserError:
             raise
         except Exception as error:  # whatever an environment raises
@@ -274,8 +278,13 @@ def _texts(config: TrainConfig, count: int = 300) -> list[str]:
 def load_policy(config: TrainConfig, source: str | Path) -> Policy:
     """Load a model and put a backend over it."""
     model, tokenizer = load_model(config, source), _load(AutoTokenizer, source)
-    renderer = Renderer(tokenizer)
+    renderer = _renderer(config, tokenizer)
     return Policy(model, tokenizer, renderer, HFBackend(model, tokenizer, **config.backend.params))
+
+
+def _renderer(config: TrainConfig, tokenizer: Any) -> Renderer:
+    rollout = config.rollout
+    return Renderer(tokenizer, tool_calls=rollout.tool_calls, tell_tools=rollout.tell_tools)
 
 
 def beginning(config: TrainConfig, run: Path) -> str:

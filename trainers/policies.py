@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from agentgym.env import TextEnv
 from agentgym.errors import ConfigError, UnknownName
+from agentgym.toolcalls import Reply, ToolFormat, in_words, tool_format
+from agentgym.types import Observation
 
 END, PAD = "<|end|>", "<|pad|>"
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
@@ -175,16 +178,23 @@ NONSENSE = "say hello"
 
 
 def gather_texts(
-    env: TextEnv, seeds: Sequence[int], *, noise: float = 0.3, max_turns: int = 50
+    env: TextEnv,
+    seeds: Sequence[int],
+    *,
+    noise: float = 0.3,
+    max_turns: int = 50,
+    tool_calls: str = "auto",
 ) -> list[str]:
     """Return the texts of one episode per seed, played by a noisy expert; for `learn_tokenizer`.
 
     With probability `noise` (always, where the environment has no expert) the action is drawn from
     the admissible ones, if the environment lists them, and in one turn of twenty it is nonsense.
     Instructions, observations, actions and admissible actions are gathered. Deterministic for a
-    deterministic environment.
+    deterministic environment. Calls of tools and their results are written as a policy with
+    `CHAT_TEMPLATE`, which knows no tools, writes and sees them: in the format `tool_calls`.
     """
     texts = []
+    form = tool_format("react" if tool_calls == "auto" else tool_calls)
     for seed in seeds:
         rng = np.random.Generator(np.random.Philox(seed))
         observation, info = env.reset(seed=seed)
@@ -200,11 +210,26 @@ def gather_texts(
                 action = admissible[int(rng.integers(len(admissible)))]
             if action is None:
                 break
+            texts += [] if action == NONSENSE else [_written(env, action, form)]
             observation, _, terminated, truncated, info = env.step(action)
-            texts += [observation] if action == NONSENSE else [action, observation]
+            texts.append(_shown(observation, info, form))
             if terminated or truncated:
                 break
     return texts
+
+
+def _written(env: TextEnv, action: str, form: ToolFormat) -> str:
+    """Return an action as a policy says it."""
+    if not env.tools:
+        return action
+    reply = Reply.of_action(action)
+    return form.write(reply.calls, reply.text)
+
+
+def _shown(observation: str, info: Mapping[str, Any], form: ToolFormat) -> str:
+    """Return an observation as a policy sees it."""
+    messages = Observation(observation, tuple(info.get("messages", ()))).as_messages()
+    return "\n".join(message.content for message in in_words(form, messages, told=False))
 
 
 # Learning the pieces -----------------------------------------------------------------------------

@@ -19,8 +19,12 @@ class _Watched:
         return getattr(self._env, name)
 
 
-def texts_within(env: TextEnv, seed: int, timeout_s: float | None) -> list[str]:
+def texts_within(
+    env: TextEnv, seed: int, timeout_s: float | None, tool_calls: str = "auto"
+) -> list[str]:
     """Gather the texts of one episode in a thread that is abandoned if a step never returns.
+
+    `tool_calls` is the format of calls, see `gather_texts`.
 
     Raises:
         TimeoutError: no answer within `timeout_s`.
@@ -31,7 +35,7 @@ def texts_within(env: TextEnv, seed: int, timeout_s: float | None) -> list[str]:
 
     def gather() -> None:
         try:
-            answer.append(gather_texts(cast("TextEnv", watched), [seed]))
+            answer.append(gather_texts(cast("TextEnv", watched), [seed], tool_calls=tool_calls))
         except Exception as error:
             answer.append(error)
 

@@ -1,0 +1,67 @@
+"""Training on environments with tools: what the policy reads, says and is refused."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from training_runs import start_or_go_on
+
+import agentgym
+from agentgym.config import load
+from agentgym.errors import UnknownName
+from agentgym.records import episodes
+from agentgym.trainers.config import TrainConfig
+from agentgym.trainers.parts import check
+from agentgym.trainers.policies import gather_texts, learn_tokenizer
+
+COUNTING: Mapping[str, object] = {
+    "env": {"name": "tool_envs:Counting"},
+    "model": {"preset": "tiny"},
+    "warmstart": {"demonstrations": 400, "optimizer": {"lr": 3e-3, "muon_lr": 0.02, "warmup": 10}},
+    "rollout": {
+        "tasks": 2,
+        "group_size": 4,
+        "max_tokens_per_call": 16,
+        "opening": "",
+        "tell_tools": False,
+    },
+    "optim": {"lr": 3e-4},
+    "eval": {"every": 1, "episodes": 40},
+    "train": {"iterations": 1},
+}
+
+
+def counting(*overrides: str) -> TrainConfig:
+    return load(TrainConfig, COUNTING, overrides)
+
+
+def test_a_small_policy_learns_to_call_a_tool_and_to_read_its_result(tmp_path: Path) -> None:
+    result = start_or_go_on(tmp_path / "run", counting())
+    assert result.iterations == 1
+    logged = [each for each in episodes(tmp_path / "run" / "trajectories.log")]
+    shown = [each.trajectory for each in logged if each.phase == "demonstration"]
+    texts = [turn.calls[0].text for turn in shown[0].turns]
+    assert texts[0].startswith('Action: count\nAction Input: {"by": ')
+    assert texts[1].isdecimal()
+    assert len(shown[0].turns[0].calls[0].prompt_ids) < 12  # nothing is told of the tools
+    tried = [each.trajectory for each in logged if each.phase == "eval"]
+    assert sum(each.success is True for each in tried) > len(tried) / 2
+
+
+def test_texts_hold_calls_and_results_as_the_policy_meets_them() -> None:
+    texts = gather_texts(agentgym.make("tool_envs:Counting"), range(40), noise=0.0)
+    assert any(text.startswith("Action: count\nAction Input: {") for text in texts)
+    assert any(text.startswith("Observation: ") for text in texts)
+    assert not any(text.startswith("{") for text in texts)
+    ids = learn_tokenizer(texts)('Action: count\nAction Input: {"by": 3}')["input_ids"]
+    assert len(ids) <= 8
+    texts = gather_texts(agentgym.make("tool_envs:Counting"), range(9), tool_calls="hermes")
+    assert any(text.startswith("<tool_call>") for text in texts)
+
+
+def test_an_unknown_format_of_calls_is_refused_before_anything_starts() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'hermes'"):
+        check(counting("rollout.tool_calls=hermess"))
