@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from agentgym.agents import Acting, Asking, Start, View
     from agentgym.cli.players import Player
     from agentgym.rollout import EnvReply, Task
-    from agentgym.types import Trajectory
+    from agentgym.types import JSON, Trajectory
+
+    Tools = tuple[Mapping[str, JSON], ...]
 
 
 def command(
@@ -35,7 +38,8 @@ def command(
 ) -> None:
     """Play in the terminal, or watch an agent play.
 
-    While you play: /commands lists what you can do, /hint asks the expert, /quit leaves.
+    While you play: /commands lists what you can do, /tools the tools, /hint asks the expert, /quit
+    leaves. A tool is called by its name and arguments: search query="red lamp" count=3
     """
     from agentgym.cli.common import make_env, show, target_of
     from agentgym.cli.players import Player, check_player, make_player
@@ -74,24 +78,28 @@ class Person:
 
     def begin(self, start: "Start") -> "Acting":
         """Start an episode."""
-        return _Typing()
+        return _Typing(start.tools)
 
 
+@dataclass(frozen=True)
 class _Typing:
+    tools: "Tools"
+
     def act(self, view: "View") -> "Asking":
         from agentgym.agents import Decision
 
-        return Decision(_read_action(view))
+        return Decision(_read_action(view, self.tools))
         yield  # it never asks a model
 
 
-def _read_action(view: "View") -> str:
+def _read_action(view: "View", tools: "Tools") -> str:
     """Read lines until one is an action.
 
     Raises:
         Left: at the end of the input, or after /quit.
     """
     from agentgym.cli.common import show
+    from agentgym.cli.typed import HOW, shown_action, tool_lines, typed_action
 
     while True:
         line = _read_line()
@@ -99,11 +107,20 @@ def _read_action(view: "View") -> str:
             case "/quit":
                 raise Left
             case "/hint":
-                show(f"The expert would say: {view.expert}" if view.expert else "No hint.")
+                hint = shown_action(view.expert) if view.expert and tools else view.expert
+                show(f"The expert would say: {hint}" if hint else "No hint.")
             case "/commands":
                 show(*_commands(view.info) or ["This environment does not list its commands."])
+            case "/tools":
+                show(*(tool_lines(tools) or ["There are no tools."]))
             case "/help":
-                show("/commands: what can be done  /hint: ask the expert  /quit: leave")
+                show("/commands: what can be done  /tools: what can be called")
+                show("/hint: ask the expert  /quit: leave")
+            case _ if tools:
+                try:
+                    return typed_action(line, tools)
+                except ValueError as error:
+                    show(f"{error}. {HOW}")
             case _:
                 return line
 
@@ -135,6 +152,7 @@ class Stage:
     show_admissible: bool
     delay_s: float
     env: Any = field(init=False)
+    _tools: "Tools" = ()
 
     def __post_init__(self) -> None:
         from agentgym.env import make
@@ -177,14 +195,21 @@ class Stage:
 
         if reply.instructions:
             show("", reply.instructions, style="dim")
+        if reply.tools:
+            from agentgym.cli.typed import HOW, tool_lines
+
+            show("", *tool_lines(reply.tools), HOW, style="dim")
+        self._tools = reply.tools
         self._show_reply(reply)
 
     def _show_action(self, action: str) -> None:
         from agentgym.cli.common import show
 
         if self.player.backend is not None or self.player.name != "you":
+            from agentgym.cli.typed import shown_action
+
             time.sleep(self.delay_s)
-            show("", f"> {action}", style="bold cyan")
+            show("", f"> {shown_action(action) if self._tools else action}", style="bold cyan")
 
     def _show_reply(self, reply: "EnvReply") -> None:
         from agentgym.cli.common import show

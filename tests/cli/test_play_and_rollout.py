@@ -54,6 +54,26 @@ def test_a_person_plays(agentgym: Run) -> None:
     assert lines[-1].startswith(("Solved in", "left before the end"))
 
 
+def test_a_person_calls_tools(agentgym: Run) -> None:
+    typed = 'count by=1\n/tools\n/hint\ncount by="\ncount {"by": 2}\ncount by=x\nWhat next?\n'
+    done = agentgym("play", "tool_envs:Counting", "--seed", 1, stdin=typed)
+    lines = [line for line in done.out.splitlines() if line]
+    assert lines.count("count by: Count up.") == 2  # at the start, and when asked
+    assert "The expert would say: count by=4" in lines
+    assert any(line.startswith("No closing quotation.") for line in lines)
+    assert lines[lines.index('> count {"by": 2}') + 1] == "3"
+    assert "(not understood)" in lines  # x is no number
+    assert lines[-1].startswith("Not solved")  # words end this game
+
+
+def test_calls_of_an_agent_are_shown_as_a_person_types_them(agentgym: Run) -> None:
+    watched = agentgym("play", "tool_envs:Counting", "--agent", "gold")
+    actions = re.findall(r"^> (.*)$", watched.out, re.M)
+    assert actions[0].startswith("count by=")
+    played = agentgym("play", "tool_envs:Counting", stdin="\n".join(actions))
+    assert "Solved in 2 turns" in played.out
+
+
 def test_a_person_solves_it(agentgym: Run) -> None:
     actions = re.findall(r"^> (.*)$", agentgym("play", "guess", "--agent", "gold").out, re.M)
     done = agentgym("play", "guess", stdin="\n".join(actions))
