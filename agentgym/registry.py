@@ -41,7 +41,7 @@ SINGULAR = {
     "chats": "language model",
 }
 
-NOT_LISTED = {"base", "common", "mcp"}
+NOT_LISTED = {"base", "common", "mcp", "sandbox"}
 """Modules that are no part of their kind themselves, like every name that begins with `_`."""
 
 
@@ -178,6 +178,7 @@ def _extra_hint(error: Exception) -> str:
         "fast_downward": "alfworld",
         "textworld": "textworld",
         "bm25s": "search",
+        "docker": "swe",
         "jericho": "textworld",
     }
     missing = (error.name or "") if isinstance(error, ImportError) else ""

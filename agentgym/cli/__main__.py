@@ -21,6 +21,7 @@ from agentgym.cli import (
     play,
     replay,
     rollout,
+    serve_tools,
     train,
 )
 from agentgym.cli.common import fail
@@ -48,6 +49,7 @@ app.command("rollout", rich_help_panel=RUN)(rollout.command)
 app.command("train", rich_help_panel=RUN)(train.command)
 app.command("eval", rich_help_panel=RUN)(evaluate.command)
 app.add_typer(lab.app, name="lab", rich_help_panel=RUN)
+app.command("serve-tools", rich_help_panel=RUN)(serve_tools.command)
 app.command("credit", rich_help_panel=RECORDS)(credit.command)
 app.command("replay", rich_help_panel=RECORDS)(replay.command)
 app.command("fsck", rich_help_panel=RECORDS)(fsck.command)
