@@ -60,7 +60,10 @@ class Link:
 
     Attributes:
         tools: what the server offers, as it describes them.
+        used: whether a call has been made.
     """
+
+    used = False
 
     def __init__(self, where: Where, *, timeout_s: float, start_timeout_s: float) -> None:
         """Connect.
@@ -104,6 +107,7 @@ class Link:
         from mcp import MCPError
         from mcp.types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 
+        self.used = True
         client, loop = self._client, self._loop
         if client is None or loop is None or not self._thread.is_alive():
             raise self._gone()

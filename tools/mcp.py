@@ -98,9 +98,13 @@ class McpServer:
     def restart(self) -> None:
         """Connect anew; a server that a command starts then remembers nothing.
 
+        Nothing is done where no call has been made yet.
+
         Raises:
             EpisodeFailure: the server cannot be used any more, or lacks a tool that was taken.
         """
+        if self._link.alive and not self._link.used:
+            return
         self.close()
         try:
             self._link = Link(self._where, **self._limits)

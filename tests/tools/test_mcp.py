@@ -15,9 +15,14 @@ import pytest
 pytest.importorskip("mcp", reason="needs the extra 'mcp'")
 
 from agentgym import registry
+from agentgym.agents import GoldAgent, ScriptedAgent
+from agentgym.backends.scripted import Scripted
 from agentgym.errors import ConfigError, EpisodeFailure, UnknownName
+from agentgym.rollout import Task, collect
+from agentgym.toolcalls import Reply
 from agentgym.tools.base import Toolset
 from agentgym.tools.mcp import McpServer
+from agentgym.types import ToolCall, Trajectory
 
 SERVERS = Path(__file__).parent.parent / "mcp_servers.py"
 
@@ -335,3 +340,31 @@ def test_a_key_that_is_refused(
 
 def test_the_module_is_no_tool() -> None:
     assert "mcp" not in registry.entries("tools")
+
+
+def test_episodes_over_a_server() -> None:
+    [group] = collect([Task("mcp_env:Shop")], 1, GoldAgent(), Scripted([""]), seed=0)
+    [episode] = group.trajectories_G
+    assert episode.success
+    assert episode.turns[1].observation.text == "0"
+
+
+def test_an_episode_whose_server_dies_is_tried_again_and_then_is_nobodys_reward() -> None:
+    tried: list[Trajectory] = []
+    agent = ScriptedAgent([Reply("", (ToolCall("burn", {}),)).action])
+    [group] = collect(
+        [Task("mcp_env:Shop")],
+        1,
+        agent,
+        Scripted([""]),
+        seed=0,
+        max_failure_rate=1.0,
+        on_episode=tried.append,
+    )
+    assert len(tried) == 3
+    for episode in [*tried, *group.trajectories_G]:
+        assert not episode.valid
+        assert episode.success is None
+        assert episode.failure is not None
+        assert episode.failure.boundary == "tool"
+        assert "is gone; it said last: fire!" in episode.failure.message
