@@ -10,6 +10,16 @@ AgentGymError
 │   ├── EnvClosed                   reset() or step() after close()
 │   └── EnvContractError            an environment that breaks the contract; names the field
 ├── EpisodeFailure                  a failure inside an episode, attributed to one boundary
+│   └── JudgeError                  a judge without a clear verdict, or one that failed a control
+├── SandboxError                    what a sandbox raises; a command that fails is a result
+│   ├── SandboxUnavailable (EpisodeFailure)  one could not be started
+│   ├── SandboxDied (EpisodeFailure)         it ended, or no longer answers; says by what
+│   ├── BadCommand                  what no sandbox could run: empty, with NUL, too long
+│   ├── PathEscape                  a path that leads out of the working folder
+│   ├── NoSuchFile                  nothing is there
+│   ├── NotRegularFile              a link, a folder, a pipe, a device
+│   ├── SandboxPermission           the file may not be read or written
+│   └── OutputLimit                 more bytes than asked for, or than there is room
 ├── ChatFailed                      a language model that was asked for a text and gave none
 ├── ToolError                       what a tool answers to a mistake of the agent: an observation
 ├── RecordError                     a damaged log or checkpoint; says where
@@ -87,6 +97,16 @@ class EpisodeFailure(AgentGymError):
         return EpisodeFailure, (self.boundary, self.message)
 
 
+class JudgeError(EpisodeFailure):
+    """A judge gave no clear verdict, or failed a control: an episode failure of the judge."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("judge", message)
+
+    def __reduce__(self) -> tuple[type["JudgeError"], tuple[str]]:  # type: ignore[override]
+        return JudgeError, (self.message,)
+
+
 class ChatFailed(AgentGymError):
     """A language model was asked for a text and gave none, also after further tries.
 
@@ -102,6 +122,63 @@ class ChatFailed(AgentGymError):
 
     def __reduce__(self) -> tuple[type["ChatFailed"], tuple[str, str]]:
         return ChatFailed, (self.name, self.message)
+
+
+class SandboxError(AgentGymError):
+    """Base of what a sandbox raises. A command that fails is a result and raises nothing."""
+
+
+class _SandboxFailure(SandboxError, EpisodeFailure):
+    """A failure of the platform: the episode is retried, then masked, and never reward 0."""
+
+    def __init__(self, message: str) -> None:
+        EpisodeFailure.__init__(self, "sandbox", message)
+
+    def __reduce__(self) -> tuple[type["_SandboxFailure"], tuple[str]]:  # type: ignore[override]
+        return type(self), (self.message,)
+
+
+class SandboxUnavailable(_SandboxFailure):
+    """A sandbox could not be started."""
+
+
+class SandboxDied(_SandboxFailure):
+    """A sandbox ended, or stopped answering, while it was in use.
+
+    Attributes:
+        out_of_memory: whether the kernel killed for memory in it: then its programs did it.
+    """
+
+    def __init__(self, message: str, out_of_memory: bool = False) -> None:
+        self.out_of_memory = out_of_memory
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type["SandboxDied"], tuple[str, bool]]:  # type: ignore[override]
+        return SandboxDied, (self.message, self.out_of_memory)
+
+
+class BadCommand(SandboxError):
+    """What no sandbox could run: no words, a NUL, a variable without a name, too long."""
+
+
+class PathEscape(SandboxError):
+    """A path leads out of the working folder: elsewhere, by `..`, or through a link."""
+
+
+class NoSuchFile(SandboxError):
+    """There is no file of that name in the sandbox."""
+
+
+class NotRegularFile(SandboxError):
+    """A path in the sandbox leads to something else than a plain file."""
+
+
+class SandboxPermission(SandboxError):
+    """A file in the sandbox may not be read or written."""
+
+
+class OutputLimit(SandboxError):
+    """A file has more bytes than were asked for, or there is no room for it."""
 
 
 class ToolError(AgentGymError):
