@@ -1,6 +1,7 @@
 """ToolRL's reward against the authors' numbers, and what holds beyond them."""
 
 import math
+from typing import Any
 
 import golden_cases
 import pytest
@@ -19,13 +20,16 @@ CALLS = st.lists(
     ),
     max_size=4,
 )
-SWITCHES = {"CORRECTMAX1": {"scale": 1.0}, "REFINEDREWARD": {"match": "strict"}}
+SWITCHES: dict[str, dict[str, Any]] = {
+    "CORRECTMAX1": {"scale": 1.0},
+    "REFINEDREWARD": {"match": "strict"},
+}
 
 
 @pytest.mark.parametrize("case", golden_cases.cases("toolrl_reward"))
 def test_rewards_are_those_of_the_authors(case: golden_cases.Case) -> None:
     x, expected = case["inputs"], case["outputs"]
-    options = {}
+    options: dict[str, Any] = {}
     for switch in x["flags"]:
         options |= SWITCHES[switch]
     assert x["step"] == expected["length"] == 0
