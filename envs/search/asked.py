@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from agentgym.envs.search.corpus import stamp_of
-from agentgym.envs.search.files import question_of, records
+from agentgym.envs.search.files import question_of
 from agentgym.envs.search.library import Question, Support
 from agentgym.envs.search.questions import SPLITS
 from agentgym.errors import ConfigError
+from agentgym.jsonl import records
 
 FILE_SPLITS: Final = (*SPLITS, "all")
 

@@ -18,17 +18,11 @@ from typing import Final
 
 import numpy as np
 
-from agentgym.envs.search.files import (
-    BOM,
-    Record,
-    passage_of,
-    passages,
-    question_of,
-    records,
-)
+from agentgym.envs.search.files import passage_of, passages, question_of
 from agentgym.envs.search.index import FORMAT, Index
 from agentgym.envs.search.library import Passage
 from agentgym.errors import ConfigError
+from agentgym.jsonl import BOM, Record, records
 
 MANIFEST: Final = "manifest.json"
 _OWN: Final = "passages.jsonl"
