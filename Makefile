@@ -29,11 +29,11 @@ $(BIN)/python:
 # torch first and alone: with its pin, what else needs torch is content with it.
 $(VENV)/.setup-train: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt torch
-	$(PIP) install -c constraints.txt --editable '.[train,search]'
+	$(PIP) install -c constraints.txt --editable '.[train,search,simtools]'
 	@touch $@
 
 $(VENV)/.setup-dev: $(VENV)/.setup-train
-	$(PIP) install -c constraints.txt --editable '.[train,alfworld,textworld,search,http,mcp,dev]'
+	$(PIP) install -c constraints.txt --editable '.[train,alfworld,textworld,search,simtools,http,mcp,dev]'
 	@touch $@
 
 check: setup ## formatting, lint, types, direction of imports

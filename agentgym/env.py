@@ -92,6 +92,7 @@ class TextEnv(gymnasium.Env[str, str]):
         determinism: "exact": same seed and actions, same episode. "recorded": only together with a
             recording of what the outside said. "none": never.
         noop: the action that stands for doing nothing.
+        stated_facts: names of facts that its turns state (`agentgym.types.Turn.facts`).
 
     `info` after `reset` and `step` holds `success` and, where the environment knows them,
     `action_valid`, `reward_parts`, `messages` (the structured form of the observation),
@@ -107,8 +108,9 @@ class TextEnv(gymnasium.Env[str, str]):
     tools: tuple[Mapping[str, JSON], ...] = ()
     presets: ClassVar[Mapping[str, Mapping[str, JSON]]] = {}
     max_turns: int | None = None
-    determinism: ClassVar[Determinism] = "exact"
+    determinism: Determinism = "exact"  #: an instance may have its own, by its options
     noop: ClassVar[str] = ""
+    stated_facts: ClassVar[frozenset[str]] = frozenset()
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 - Gymnasium's own form
 
     name: str = ""
