@@ -14,6 +14,7 @@ from agentgym.testing.envs import check_env
 from agentgym.testing.losses import check_loss
 from agentgym.testing.report import Check, Report
 from agentgym.testing.samples import sample_group, sample_groups
+from agentgym.testing.sandbox import check_sandbox
 from agentgym.testing.tools import check_tool
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "check_credit",
     "check_env",
     "check_loss",
+    "check_sandbox",
     "check_tool",
     "sample_group",
     "sample_groups",

@@ -1,0 +1,550 @@
+"""Attacks on a sandbox from inside, each under the caps that promise it fails (S01 to S30)."""
+
+import io
+import os
+import socket
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from agentgym.errors import (
+    BadCommand,
+    NotRegularFile,
+    PathEscape,
+    SandboxDied,
+)
+from agentgym.testing.sandbox_use import (
+    alive,
+    expect,
+    no_others,
+    python,
+    refuses,
+    same,
+    says,
+)
+from agentgym.tools.sandbox._seccomp import calls_refused
+from agentgym.tools.sandbox.base import Sandbox
+
+BOMB = "import os\nwhile True:\n try: os.fork()\n except OSError: pass"
+
+TRY = """
+import os, errno
+def tried(work):
+    try:
+        work()
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error.errno))
+    return "done"
+"""
+
+
+def s01_fork_bomb(sandbox: Sandbox) -> None:
+    """Processes without end are at most so many, and end with their command."""
+    result = python(sandbox, BOMB, timeout_s=1)
+    expect(result.timed_out and result.seconds < 3, f"after 1 s: {result}")
+    most = sandbox.limits.pids
+    expect(0 < result.stragglers <= most, f"{result.stragglers} processes, at most {most} may be")
+    alive(sandbox)
+
+
+def s02_fork_bomb_in_background(sandbox: Sandbox) -> None:
+    """A bomb that one command leaves is gone before the next."""
+    sandbox.exec(["sh", "-c", f"python3 -I -S -c '{BOMB}' & sleep 0.3"], timeout_s=10)
+    no_others(sandbox)
+
+
+def s03_memory(sandbox: Sandbox) -> None:
+    """Who takes too much memory is killed for it, and the sandbox is not."""
+    sandbox.write_file("file", b"kept")
+    mb = 2 * sandbox.limits.total_mb
+    result = python(sandbox, f"a = [bytearray(b'x' * (1 << 20)) for _ in range({mb})]")
+    expect(result.oom_killed, f"{mb} MB were taken: {result}")
+    same("how it ended", (result.exit_code, result.signal), (None, 9))
+    alive(sandbox)
+    same("a file of before", sandbox.read_file("file"), b"kept")
+    expect(not sandbox.exec(["true"]).oom_killed, "the next command counts as killed for memory")
+
+
+def s04_fill_the_disk(sandbox: Sandbox) -> None:
+    """A full disk is an error for the program that fills it."""
+    code = f"""{TRY}
+def fill(folder):
+    for k in range(100_000):
+        with open(f"{{folder}}/{{k}}", "wb", 0) as file:
+            for _ in range(8):
+                file.write(bytes(1 << 20))
+for folder in (os.getcwd(), "/tmp"):
+    print(tried(lambda: fill(folder)), end=" ")
+"""
+    result = python(sandbox, code)
+    same("errors", (result.stdout, result.oom_killed), (b"ENOSPC ENOSPC ", False))
+    result = sandbox.exec(["du", "-sm", ".", "/tmp"])
+    sizes = [int(line.split()[0]) for line in result.stdout.decode().splitlines()]
+    limits = [sandbox.limits.disk_mb, sandbox.limits.tmp_mb]
+    expect(all(s <= most + 1 for s, most in zip(sizes, limits, strict=True)), f"{sizes} MB")
+    sandbox.exec(["sh", "-c", "rm -rf ./* /tmp/*"])
+    alive(sandbox)
+
+
+def s05_write_elsewhere(sandbox: Sandbox) -> None:
+    """No other place can be written."""
+    allowed = (sandbox.workdir, "/tmp", "/dev", "/proc", "/dev/shm")
+    code = f"""{TRY}
+for folder, names, _ in os.walk("/"):
+    if folder in {allowed!r}:
+        names.clear()
+    elif tried(lambda: open(folder + "/x", "w")) == "done":
+        print(folder)
+    if folder.count("/") > 2:
+        names.clear()
+print(tried(lambda: open("/dev/x", "w")))
+"""
+    found = says(sandbox, code).splitlines()
+    expect(found[-1] != "done", "files can be made in /dev, without limit")
+    same("other folders that can be written", found[:-1], [])
+
+
+def s06_fill_with_names(sandbox: Sandbox) -> None:
+    """Empty files without end are an error too."""
+    code = f"""{TRY}
+def fill():
+    for k in range(10_000_000):
+        os.close(os.open(str(k), os.O_CREAT | os.O_WRONLY))
+print(tried(fill))
+"""
+    same("error", says(sandbox, code), "ENOSPC")
+    sandbox.exec(["find", ".", "-type", "f", "-delete"])
+    alive(sandbox)
+
+
+def s07_flood_of_output(sandbox: Sandbox) -> None:
+    """Endless output takes no memory here, and ends in time."""
+    before = _resident_mb()
+    code = "import os\nwhile True: os.write(1, b'y' * 65536)"
+    result = python(sandbox, code, timeout_s=1, max_output=10_000)
+    expect(result.timed_out and result.truncated and result.seconds < 3, f"{result!r:.300}")
+    expect(len(result.stdout) < 10_200, f"{len(result.stdout)} bytes were kept, not 10,000")
+    grown = _resident_mb() - before
+    expect(grown < 50, f"this process has grown by {grown:.0f} MB")
+    alive(sandbox)
+
+
+def s08_both_streams(sandbox: Sandbox) -> None:
+    """100 MB on both streams in turn do not block each other."""
+    code = "import os\nfor k in range(1600): os.write(1 + k % 2, b'x' * 65536)"
+    result = python(sandbox, code, max_output=1000)
+    each = 800 * 65536 - 1000
+    same(
+        "left out", (result.stdout_left_out, result.stderr_left_out, result.ok), (each, each, True)
+    )
+
+
+def s09_sigterm_ignored(sandbox: Sandbox) -> None:
+    """Who ignores signals ends in time too."""
+    code = "import signal, time\nfor s in range(1, 32):\n try: signal.signal(s, signal.SIG_IGN)\n"
+    result = python(sandbox, f"{code} except OSError: pass\ntime.sleep(60)", timeout_s=0.5)
+    expect(result.timed_out and result.seconds < 2.5, f"after 0.5 s: {result}")
+    same("signal", result.signal, 9)
+
+
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for fd in range({closed}):
+            os.close(fd)
+        time.sleep(90)
+    os._exit(0)
+print("parent")
+"""
+
+
+def s10_daemon(sandbox: Sandbox) -> None:
+    """A daemon in a session of its own ends with its command."""
+    result = python(sandbox, DAEMON.format(closed=3), timeout_s=20)
+    expect(result.ok and result.seconds < 2, f"{result}")
+    no_others(sandbox)
+
+
+def s11_daemon_holds_stdout(sandbox: Sandbox) -> None:
+    """A daemon that holds the streams open delays nothing."""
+    result = python(sandbox, DAEMON.format(closed=0), timeout_s=20)
+    expect(result.ok and result.seconds < 2, f"{result}")
+    same("stdout", result.stdout, b"parent\n")
+    no_others(sandbox)
+
+
+def s12_kill_the_supervisor(sandbox: Sandbox) -> None:
+    """The first process cannot be killed, stopped, traced or limited from inside."""
+    sandbox.write_file("file", b"kept")
+    code = f"""{TRY}
+import resource
+for number in range(1, 65):
+    if number != 17:
+        tried(lambda: os.kill(1, number))
+for what in range(16):
+    tried(lambda: resource.prlimit(1, what, (1, 1)))
+for path in ("mem", "environ", "fd/0", "fd/3", "fd/4", "cwd", "root", "maps"):
+    print(tried(lambda: open("/proc/1/" + path, "rb").read(1)))
+print(tried(lambda: open("/proc/1/mem", "wb")))
+"""
+    found = set(says(sandbox, code).split())
+    expect(found <= {"EACCES", "EPERM", "ENOENT"}, f"what /proc/1 said: {found}")
+    alive(sandbox)
+    same("a file of before", sandbox.read_file("file"), b"kept")
+
+
+def s13_kill_everything(sandbox: Sandbox) -> None:
+    """`kill -9 -1` reaches only the command's own processes."""
+    sandbox.write_file("file", b"kept")
+    sandbox.exec(["sh", "-c", "sleep 60 & kill -9 -1; echo survived"])
+    alive(sandbox)
+    same("a file of before", sandbox.read_file("file"), b"kept")
+
+
+def s14_network(sandbox: Sandbox) -> None:
+    """Nothing outside can be reached: addresses, names, metadata, this machine, its hypervisor."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
+        abstract = f"agentgym-check-{os.getpid()}-{id(server)}"
+        local.bind("\0" + abstract)
+        local.listen()
+        code = f"""{TRY}
+import socket
+def connect(family, address, kind=socket.SOCK_STREAM):
+    with socket.socket(family, kind) as s:
+        s.settimeout(2)
+        s.connect(address)
+for address in ("1.1.1.1", "169.254.169.254", "10.0.0.1"):
+    print(tried(lambda: connect(socket.AF_INET, (address, 80))))
+    print(tried(lambda: connect(socket.AF_INET, (address, 53), socket.SOCK_DGRAM)))
+print(tried(lambda: connect(socket.AF_INET6, ("2606:4700::1111", 80))))
+print(tried(lambda: connect(socket.AF_INET, ("127.0.0.1", {server.getsockname()[1]}))))
+print(tried(lambda: connect(socket.AF_UNIX, "\\0{abstract}")))
+for family in (40, 38, 17):
+    print(tried(lambda: socket.socket(family, socket.SOCK_STREAM if family == 40 else 3)))
+print(tried(lambda: connect(40, (2, 1024))) if hasattr(socket, "AF_VSOCK") else "EAFNOSUPPORT")
+try:
+    socket.getaddrinfo("example.org", 80)
+except OSError:
+    print("ENONAME")
+print([line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in line])
+"""
+        *found, devices = says(sandbox, code).splitlines()
+    same("devices", devices, "['lo']")
+    refused = {"ENETUNREACH", "EADDRNOTAVAIL", "ECONNREFUSED", "EAFNOSUPPORT", "EPERM", "ENONAME"}
+    expect(set(found) <= refused and "ENONAME" in found, f"what connecting said: {found}")
+
+
+def s15_kernel_interfaces(sandbox: Sandbox) -> None:
+    """Mounts, namespaces, tracing, BPF, io_uring, keys and the like are refused."""
+    code = f"""{TRY}
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *words):
+    if libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, words)) == -1:
+        raise OSError(ctypes.get_errno(), "")
+for name, number in {calls_refused()!r}.items():
+    got = tried(lambda: call(number, 0, 0, 0, 0, 0))
+    if got != "EPERM":
+        print(name, got)
+for flag in (0x10000000, 0x20000000, 0x00020000):
+    got = tried(lambda: call({_clone_number()}, flag | 17, 0, 0, 0, 0))
+    if got != "EPERM":
+        print("clone", hex(flag), got)
+"""
+    same("calls that were not refused", says(sandbox, code).splitlines(), [])
+    expect(not sandbox.exec(["unshare", "-Ur", "true"]).ok, "unshare -Ur works")
+
+
+def s16_system_files(sandbox: Sandbox) -> None:
+    """System files cannot be changed."""
+    code = f"""{TRY}
+for path in ("/usr/bin/sh", "/usr/bin/python3", "/etc/passwd", "/etc/x", "/usr/x", "/x", "/proc/x"):
+    print(tried(lambda: open(path, "a")), tried(lambda: os.unlink(path)))
+"""
+    found = set(says(sandbox, code).split())
+    expect(
+        found <= {"EROFS", "EACCES", "EPERM", "ENOENT", "ETXTBSY"}, f"what writing said: {found}"
+    )
+
+
+def s17_setuid_program(sandbox: Sandbox) -> None:
+    """A set-user-id bit has no effect, and new privileges are off."""
+    code = """
+import os, shutil, subprocess
+shutil.copy(shutil.which("id"), "id")
+os.chmod("id", 0o6755)
+print(int(subprocess.run(["./id", "-u"], capture_output=True).stdout) == os.getuid())
+mounts = [line.split() for line in open("/proc/mounts")]
+print([m[1] for m in mounts if m[1] in ("/tmp", os.getcwd()) and "nosuid" not in m[3]])
+status = dict(line.split(":\\t", 1) for line in open("/proc/self/status") if ":\\t" in line)
+print(status["NoNewPrivs"].strip(), int(status["CapEff"], 16))
+"""
+    same("user, mounts, privileges", says(sandbox, code).splitlines(), ["True", "[]", "1 0"])
+
+
+def s18_secrets_of_the_host(sandbox: Sandbox) -> None:
+    """Neither files nor variables of the host are inside."""
+    code = f"""{TRY}
+import glob
+places = ["/etc/shadow", "/root/.ssh", "/root/.bashrc", "/var/run/docker.sock", "/run/docker.sock"]
+places += ["/proc/1/environ", "/proc/1/mem", "/sys/kernel/security", "/dev/mem", "/dev/kmsg"]
+places += glob.glob("/home/*/.*") + glob.glob("/dev/sd*") + glob.glob("/dev/vd*")
+for place in places:
+    if tried(lambda: os.listdir(place)) == "done":
+        print(place)
+    if tried(lambda: open(place, "rb").read(1)) == "done":
+        print(place)
+"""
+    same("places that can be read", says(sandbox, code), "")
+    same(
+        "open files",
+        says(sandbox, "import os; print(os.listdir('/proc/self/fd')[:-1])"),
+        "['0', '1', '2']",
+    )
+    seen = sandbox.exec(["env"]).stdout.decode().splitlines()
+    names = {line.partition("=")[0] for line in seen}
+    allowed = {"PATH", "HOME", "LANG", "TMPDIR", "PWD", "SHLVL", "_", "OLDPWD"}
+    expect(names <= allowed, f"variables {sorted(names - allowed)} are set inside")
+
+
+def s19_links(sandbox: Sandbox) -> None:
+    """Links in the work folder lead nowhere, whether read or written."""
+    with tempfile.TemporaryDirectory() as folder:
+        secret = Path(folder, "secret")
+        secret.write_text("of the host")
+        sandbox.write_file("real/file", b"x")
+        code = "ln -s /etc/passwd a; ln -s $0 b; ln -s real c; ln -s / d; ln -s e e; ln -s $1 f"
+        sandbox.exec(["sh", "-c", code, str(secret), folder])
+        for path in ("a", "b", "c", "e"):
+            refuses(NotRegularFile, lambda path=path: sandbox.read_file(path))  # type: ignore[misc]
+            refuses(NotRegularFile, lambda path=path: sandbox.write_file(path, b"y"))  # type: ignore[misc]
+        for path in ("c/file", "d/etc/passwd", "e/file", "f/secret"):
+            refuses(PathEscape, lambda path=path: sandbox.read_file(path))  # type: ignore[misc]
+            refuses(PathEscape, lambda path=path: sandbox.write_file(path, b"y"))  # type: ignore[misc]
+        same("the host's file", secret.read_text(), "of the host")
+        same("files beside it", os.listdir(folder), ["secret"])
+
+
+def s20_odd_files(sandbox: Sandbox) -> None:
+    """Pipes, sockets and folders are no files, and nobody waits for them."""
+    code = "import os, socket; os.mkfifo('pipe'); socket.socket(socket.AF_UNIX).bind('socket')"
+    says(sandbox, code)
+    for path in ("pipe", "socket"):
+        refuses(NotRegularFile, lambda path=path: sandbox.read_file(path))  # type: ignore[misc]
+        refuses(NotRegularFile, lambda path=path: sandbox.write_file(path, b"x"))  # type: ignore[misc]
+    alive(sandbox)
+
+
+def s21_tar_escape(sandbox: Sandbox) -> None:
+    """Archives are unpacked inside, where there is nothing to escape to."""
+    name = f"agentgym-escape-{os.getpid()}"
+    data, archive = io.BytesIO(), tarfile.TarInfo("link")
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        archive.type, archive.linkname = tarfile.SYMTYPE, "/tmp"
+        tar.addfile(archive)
+        for path in (f"../{name}", f"/tmp/{name}", f"link/{name}2", f"/etc/{name}"):
+            tar.addfile(tarfile.TarInfo(path))
+    code = """
+import sys, tarfile
+with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as tar:
+    for member in tar:
+        try:
+            tar.extract(member)
+        except Exception as error:
+            print(type(error).__name__)
+"""
+    sandbox.exec(["python3", "-I", "-S", "-c", code], stdin=data.getvalue())
+    for place in (f"/{name}", f"/tmp/{name}", f"/tmp/{name}2", f"/etc/{name}"):
+        expect(not os.path.lexists(place), f"the host has {place} now")
+    alive(sandbox)
+
+
+def s22_odd_names(sandbox: Sandbox) -> None:
+    """Names of any bytes come back, and are never options."""
+    for name in (
+        "a\nb",
+        "-rf",
+        "--help",
+        " ",
+        "é",
+        "\udcff",
+        "'\"`$x",
+        "a\tb",
+        "\x1b[2J",
+        "x" * 255,
+    ):
+        sandbox.write_file(name, name.encode("utf-8", "surrogateescape"))
+        same(repr(name), sandbox.read_file(name), name.encode("utf-8", "surrogateescape"))
+        result = sandbox.exec(["cat", "--", name])
+        same(f"cat {name!r}", result.stdout, name.encode("utf-8", "surrogateescape"))
+    for name in ("a\0b", "\ud800", "x" * 256, "a/" * 3000):
+        refuses(BadCommand, lambda name=name: sandbox.write_file(name, b""))  # type: ignore[misc]
+
+
+def s23_large_words(sandbox: Sandbox) -> None:
+    """Long arguments, long input and odd bytes arrive whole or are refused."""
+    size = says(sandbox, f"import sys; print(len({'x' * 100_000!r}))")
+    same("an argument of 100 KB", size, "100000")
+    refuses(BadCommand, lambda: sandbox.exec(["echo", "x" * 200_000]))
+    refuses(BadCommand, lambda: sandbox.exec(["echo", "x" * 2_000_000]))
+    result = sandbox.exec(["wc", "-c"], stdin=bytes(10_000_000))
+    same("input of 10 MB", result.stdout.split(), [b"10000000"])
+    result = sandbox.exec(["printf", "%s", "\udcff\udcfe"])
+    same("odd bytes", result.stdout, b"\xff\xfe")
+    alive(sandbox)
+
+
+def s24_cpu(sandbox: Sandbox) -> None:
+    """Two processes together have so many cores."""
+    code = """
+import os, resource, time
+until = time.monotonic() + 1.5
+for _ in range(3):
+    if os.fork() == 0:
+        while time.monotonic() < until: pass
+        os._exit(0)
+for _ in range(3): os.wait()
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime)
+"""
+    used, most = float(says(sandbox, code)), 1.5 * sandbox.limits.cpus
+    expect(used < 1.25 * most + 0.1, f"{used:.2f} s of CPU in 1.5 s, {most:.2f} may be")
+
+
+def s25_huge_files(sandbox: Sandbox) -> None:
+    """A file has a largest size, also an empty one."""
+    code = f"""{TRY}
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+file = open("huge", "wb")
+for size in (1 << 50, ({sandbox.limits.file_mb} << 20) + 1):
+    print(tried(lambda: file.truncate(size)))
+"""
+    same("errors", says(sandbox, code), "EFBIG\nEFBIG")
+    result = python(sandbox, "open('huge', 'wb').truncate(1 << 50)")
+    expect(not result.ok, "a file of a petabyte can be made")
+
+
+def s26_clock_and_power(sandbox: Sandbox) -> None:
+    """The clock, the name and the power of the machine are not theirs."""
+    code = f"""{TRY}
+import socket, time
+print(tried(lambda: time.clock_settime(time.CLOCK_REALTIME, 0)))
+print(tried(lambda: socket.sethostname("other")))
+print(tried(lambda: open("/proc/sysrq-trigger", "w").write("b")))
+print(tried(lambda: open("/proc/sys/kernel/hostname", "w").write("b")))
+"""
+    found = set(says(sandbox, code).split())
+    expect(found <= {"EPERM", "EACCES", "EROFS", "ENOENT"}, f"{found}")
+
+
+def s27_core_dumps(sandbox: Sandbox) -> None:
+    """Crashes leave no files."""
+    code = "for k in 1 2 3; do sh -c 'kill -SEGV $$'; done; ls -A"
+    result = sandbox.exec(["sh", "-c", code])
+    same("files", result.stdout, b"")
+    same("the limit", sandbox.exec(["sh", "-c", "ulimit -c"]).stdout, b"0\n")
+
+
+def s30_odd_output(sandbox: Sandbox) -> None:
+    """Output is bytes under a limit, and nothing reads them on the way."""
+    data = bytes(range(256)) + b"\x1b]0;title\x07\x1b[2J\x00\xff"
+    sandbox.write_file("data", data)
+    same("cat", sandbox.exec(["cat", "data"]).stdout, data)
+    code = "import sys, zlib; d = zlib.decompressobj(); sys.stdout.buffer.write(d.decompress(DATA))"
+    code = code.replace("DATA", "zlib.compress(bytes(50_000_000))")
+    result = python(sandbox, code, max_output=1000)
+    expect(len(result.stdout) < 1100 and result.truncated, f"{len(result.stdout)} bytes were kept")
+
+
+def s28_other_sandboxes(sandbox: Sandbox, sibling: Sandbox) -> None:
+    """Another sandbox is invisible: files, processes, ports, sockets, shared memory."""
+    sibling.write_file("secret", b"x")
+    serve = """
+import ctypes, socket, time
+a, b = socket.create_server(("127.0.0.1", 5000)), socket.socket(socket.AF_UNIX)
+b.bind("\\0secret"); b.listen()
+ctypes.CDLL(None).shmget(77, 4096, 0o1666)
+open("/dev/shm/secret", "w"); open("/tmp/secret", "w")
+print("up", flush=True)
+time.sleep(3)
+"""
+    thread = threading.Thread(target=lambda: python(sibling, serve, timeout_s=10))
+    thread.start()
+    code = f"""{TRY}
+import ctypes, socket, time
+time.sleep(1)
+def connect(family, address):
+    with socket.socket(family) as s:
+        s.connect(address)
+print(tried(lambda: connect(socket.AF_INET, ("127.0.0.1", 5000))))
+print(tried(lambda: connect(socket.AF_UNIX, "\\0secret")))
+print(tried(lambda: socket.create_server(("127.0.0.1", 5000))))
+print(ctypes.CDLL(None).shmget(77, 4096, 0))
+print(os.listdir("."), os.listdir("/tmp"), os.listdir("/dev/shm"))
+print(sum(name.isdigit() for name in os.listdir("/proc")))
+"""
+    try:
+        found = says(sandbox, code).splitlines()
+    finally:
+        thread.join()
+    same("what is seen", found, ["ECONNREFUSED", "ECONNREFUSED", "done", "-1", "[] [] []", "2"])
+
+
+def s29_memory_of_a_kernel(sandbox: Sandbox) -> None:
+    """A sandbox that dies with its own kernel says so in time."""
+    code = f"a = [bytearray(b'x' * (1 << 20)) for _ in range({2 * sandbox.limits.total_mb})]"
+    try:
+        result = python(sandbox, code, timeout_s=10)
+    except SandboxDied:
+        return
+    expect(not result.ok, f"{result}")
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _clone_number() -> int:
+    return 220 if os.uname().machine == "aarch64" else 56
+
+
+Attack = tuple[str, Callable[[Sandbox], None], tuple[str, ...]]
+
+ATTACKS: tuple[Attack, ...] = (
+    ("S01 fork bomb", s01_fork_bomb, ("pids", "tree_kill")),
+    ("S02 fork bomb in the background", s02_fork_bomb_in_background, ("pids", "tree_kill")),
+    ("S03 memory", s03_memory, ("memory",)),
+    ("S04 fill the disk", s04_fill_the_disk, ("disk",)),
+    ("S05 write elsewhere", s05_write_elsewhere, ("files",)),
+    ("S06 fill with names", s06_fill_with_names, ("inodes",)),
+    ("S07 flood of output", s07_flood_of_output, ()),
+    ("S08 both streams", s08_both_streams, ()),
+    ("S09 sigterm ignored", s09_sigterm_ignored, ()),
+    ("S10 daemon", s10_daemon, ("tree_kill",)),
+    ("S11 daemon holds stdout", s11_daemon_holds_stdout, ("tree_kill",)),
+    ("S12 kill the supervisor", s12_kill_the_supervisor, ("tree_kill", "syscalls")),
+    ("S13 kill everything", s13_kill_everything, ("tree_kill",)),
+    ("S14 network", s14_network, ("network", "syscalls")),
+    ("S15 kernel interfaces", s15_kernel_interfaces, ("syscalls",)),
+    ("S16 system files", s16_system_files, ("files",)),
+    ("S17 setuid program", s17_setuid_program, ("syscalls",)),
+    ("S18 secrets of the host", s18_secrets_of_the_host, ("files",)),
+    ("S19 links", s19_links, ("files",)),
+    ("S20 odd files", s20_odd_files, ()),
+    ("S21 tar escape", s21_tar_escape, ("files",)),
+    ("S22 odd names", s22_odd_names, ()),
+    ("S23 large words", s23_large_words, ()),
+    ("S24 cpu", s24_cpu, ("cpu",)),
+    ("S25 huge files", s25_huge_files, ()),
+    ("S26 clock and power", s26_clock_and_power, ("syscalls",)),
+    ("S27 core dumps", s27_core_dumps, ()),
+    ("S29 memory of a kernel", s29_memory_of_a_kernel, ("kernel",)),
+    ("S30 odd output", s30_odd_output, ()),
+)
+"""Names, attacks, and the caps under which they must fail. S28 needs two: see `check_sandbox`."""
