@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, ClassVar, Final
 
-from agentgym.chat import Chat, chat_named
 from agentgym.env import Outcome
-from agentgym.envs.simtools.cassette import Cassette, cassette_at, key_of
-from agentgym.envs.simtools.dialogue import Dialogue, SimTool, UserTurn
-from agentgym.envs.simtools.files import division, read_dialogues
+from agentgym.envs.simtools.cassette import key_of
+from agentgym.envs.simtools.dialogue import Dialogue, UserTurn
+from agentgym.envs.simtools.files import dialogues_of
 from agentgym.envs.simtools.generate import SIZES, SPLITS, draw_dialogue
-from agentgym.envs.simtools.model import Answer, ask, escaped
+from agentgym.envs.simtools.model import escaped
+from agentgym.envs.simtools.outside import Moment, Outside
 from agentgym.envs.simtools.rules import Entry, Scene, planned, same, shown, verdict, wanted
-from agentgym.envs.simtools.schemas import made_up, need_jsonschema, parameters_of
-from agentgym.envs.simtools.world import World, answer
-from agentgym.errors import ConfigError, ResetNeeded, ToolError, UnknownName, nearest
+from agentgym.envs.simtools.schemas import need_jsonschema, parameters_of
+from agentgym.envs.simtools.world import World
+from agentgym.errors import ConfigError, ResetNeeded, UnknownName, nearest
 from agentgym.rewards.checklist import (
     criteria_fact,
     failed_by_tools,
@@ -24,7 +24,7 @@ from agentgym.rewards.checklist import (
     unmet,
     verdicts_fact,
 )
-from agentgym.rewards.judge import Judge, Question
+from agentgym.rewards.judge import Question
 from agentgym.toolcalls import Reply
 from agentgym.toolenv import Called, ToolEnv
 from agentgym.tools.base import ToolResult, Toolset
@@ -121,25 +121,10 @@ class SimTools(ToolEnv):
         self.outcome, self.format_penalty = float(outcome), float(format_penalty)
         self._file: tuple[Dialogue, ...] = ()
         if dialogues is not None:
-            self._file = division(read_dialogues(dialogues), split)
-            if not self._file:
-                raise ConfigError(
-                    f"{dialogues} has no dialogue in split {split!r}; try split='all'"
-                )
-            _check_playable(self._file, dialogues, simulator == "schema", judge == "rules")
-        self._cassette: Cassette | None = None
-        if cassette is not None:
-            self._cassette = cassette_at(cassette, cassette_mode)
-        elif cassette_mode != "auto":
-            raise ConfigError(f"cassette_mode={cassette_mode!r} needs cassette=PATH")
-        self._strict = cassette_mode == "replay"
-        self._simulator = _chat(simulator, "schema", self._strict)
-        self._modelled = simulator != "schema"
-        judging = _chat(judge, "rules", self._strict)
-        self._judge = Judge(judging) if judging is not None else None
-        self._judged = judge != "rules"
-        if self._modelled or self._judged:
-            self.determinism = "none" if self._cassette is None else "recorded"
+            by_schema, by_rules = simulator == "schema", judge == "rules"
+            self._file = dialogues_of(dialogues, split, by_schema=by_schema, by_rules=by_rules)
+        self._outside = Outside(simulator, judge, cassette, cassette_mode)
+        self.determinism = self._outside.determinism
         self._seeded_by: object = None
         self._dialogue: Dialogue | None = None
 
@@ -189,7 +174,7 @@ class SimTools(ToolEnv):
     def act(self, action: str) -> Outcome:
         """Carry out the calls of a reply, or hear what it says."""
         self._refused = 0
-        if self._judged:
+        if self._outside.judged:
             reply = Reply.of_action(action)
             said = Message("assistant", reply.text, reply.calls[: self.max_calls])
             self._transcript += (said,)
@@ -217,7 +202,7 @@ class SimTools(ToolEnv):
         if not result.ok:
             return result
         tool = self.dialogue.by_name[call.name]
-        got = self._simulated(tool, call.arguments)
+        got = self._outside.call(self._now(), tool, call.arguments)
         if got.kind != "result":
             self._refused += got.kind == "refused"
             return ToolResult(tool.name, "refused", f"error: {got.value}")
@@ -226,7 +211,7 @@ class SimTools(ToolEnv):
 
     def called(self, calls: Sequence[Called], outcome: Outcome) -> Outcome:
         """Judge a reply with calls."""
-        if self._judged:
+        if self._outside.judged:
             assert isinstance(outcome.observation, Observation)
             self._transcript += outcome.observation.messages
         failed = any(not each.result.ok for each in calls) or outcome.action_valid is False
@@ -260,7 +245,7 @@ class SimTools(ToolEnv):
         satisfied: list[JSON] = [*sorted(self._satisfied)]
         return key_of(
             self._dialogue.digest, self._user_turn, self._trace, satisfied,
-            self._missed, self._over, said if self._judged else None,
+            self._missed, self._over, said if self._outside.judged else None,
         )  # fmt: skip
 
     def expert(self) -> str | None:
@@ -286,7 +271,7 @@ class SimTools(ToolEnv):
         """
         if self._dialogue is None:
             raise ResetNeeded("simtools: call reset() first")
-        if self._modelled or self._judged or self._missed:
+        if self._outside.modelled or self._outside.judged or self._missed:
             return None
         play = copy.copy(self)
         play.restore(self.snapshot())
@@ -338,41 +323,15 @@ class SimTools(ToolEnv):
         own = type(self).instructions
         self.instructions = f"{dialogue.instructions}\n\n{own}" if dialogue.instructions else own
 
-    def _simulated(self, tool: SimTool, given: Mapping[str, JSON]) -> Answer:
-        """Return what a call brings, from the cassette or the simulator."""
-        if self._cassette is None:
-            return self._played(tool, given)
-
-        def record() -> JSON:
-            played = self._played(tool, given)
-            return [played.kind, played.value]
-
-        about: dict[str, JSON] = {
-            "dialogue": self.dialogue.id, "user_turn": self._user_turn, "tool": tool.name,
-            "arguments": dict(given),
-        }  # fmt: skip
-        key = key_of(
-            "call", self.dialogue.digest, self._user_turn, self._trace, tool.name, dict(given)
-        )
-        found: Any = self._cassette.answer(key, about, record, strict=self._strict)
-        return Answer(*found)
-
-    def _played(self, tool: SimTool, given: Mapping[str, JSON]) -> Answer:
-        if self._simulator is None:
-            try:
-                return Answer(
-                    "result", answer(self.dialogue, self._world, self._heard, tool, given)
-                )
-            except ToolError as error:
-                return Answer("error", str(error))
-        nonce = key_of(self._secret, self._trace, tool.name, dict(given))[:16]
-        return ask(
-            self._simulator, tool, given, memory=self._memory, heard=self._heard, nonce=nonce
-        )
+    def _now(self) -> Moment:
+        return Moment(
+            self.dialogue, self._user_turn, self._heard, self._memory, self._trace, self._world,
+            self._secret,
+        )  # fmt: skip
 
     def _remember(self, entry: Entry) -> None:
         """Record a call, unless the very same was made in this turn and changes nothing again."""
-        if not self._modelled:
+        if not self._outside.modelled:
             again = any(entry == each for each in self._memory)
             before = copy.deepcopy(self._world) if again else None
             self._world.learn(entry)
@@ -399,32 +358,9 @@ class SimTools(ToolEnv):
                 self._transcript[: self._turn_began],
                 failed,
             )
-            found |= self._judgement(question)
+            found |= self._outside.judge(self._now(), question)
         no = failed_by_tools(criteria) if failed else frozenset[str]()
         return {each.id: found[each.id] and each.id not in no for each in criteria}
-
-    def _judgement(self, question: Question) -> dict[str, bool]:
-        """Return a model's verdicts, from the cassette or the judge."""
-        said: list[JSON] = [
-            [m.role, m.content, [[c.name, dict(c.arguments)] for c in m.tool_calls]]
-            for m in self._transcript
-        ]
-        ids: list[JSON] = [each.id for each in question.criteria]
-        key = key_of(
-            "judge", self.dialogue.digest, self._user_turn, said, ids, question.tool_failed
-        )
-
-        def record() -> JSON:
-            assert self._judge is not None
-            seed = int(key[:7], 16)
-            return dict(self._judge.verdicts(question, seed=seed))
-
-        if self._cassette is None:
-            return record()  # type: ignore[return-value]
-        about: dict[str, JSON] = {
-            "dialogue": self.dialogue.id, "user_turn": self._user_turn, "judge": ids,
-        }  # fmt: skip
-        return self._cassette.answer(key, about, record, strict=self._strict)  # type: ignore[return-value]
 
     def _settle(self, verdicts: Mapping[str, bool], outcome: Outcome) -> None:
         """Take in the verdicts on a reply, and state them as facts."""
@@ -464,44 +400,9 @@ _STATE: Final = (
 )  # fmt: skip
 
 
-def _chat(word: str, without: str, strict: bool) -> Chat | None:
-    """Return the language model of an option; none where it has none, or is never asked."""
-    if word == without:
-        return None
-    if ":" not in word:
-        near = nearest(word, [without])
-        raise ConfigError(
-            f"{word!r} is neither {without!r} nor a language model openai:ADDRESS#MODEL; {near}"
-        )
-    return None if strict else chat_named(word)
-
-
 def _check_choice(name: str, value: object, known: Sequence[str]) -> None:
     if value not in known:
         raise ConfigError(
             f"there is no {name} {value!r}; {nearest(str(value), known)} "
             f"({name} is one of {', '.join(known)})"
         )
-
-
-def _check_playable(
-    dialogues: Iterable[Dialogue], path: str, by_schema: bool, by_rules: bool
-) -> None:
-    """Refuse dialogues of a file that the simulator without a model, or rules, cannot play."""
-    for dialogue in dialogues:
-        for tool in dialogue.tools if by_schema else ():
-            sample = made_up(tool.returns, "value", f"{dialogue.seed}/{tool.name}")
-            fault = tool.result_form.fault(sample)
-            if fault:
-                raise ConfigError(
-                    f"{path}: dialogue {dialogue.id!r}: simulator='schema' cannot make up a result "
-                    f"of {tool.name}: {fault}; give its properties `enum` or `examples`, or play "
-                    "it with a language model"
-                )
-        for k, turn in enumerate(dialogue.turns if by_rules else ()):
-            for criterion in turn.checklist:
-                if criterion.rule is None:
-                    raise ConfigError(
-                        f"{path}: dialogue {dialogue.id!r}, checklist[{k}]: the criterion "
-                        f"{criterion.id!r} has no rule; judge it with judge='openai:ADDRESS#MODEL'"
-                    )

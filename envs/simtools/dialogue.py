@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from agentgym.envs.simtools.rules import plan_problem, rule_problem
+from agentgym.envs.simtools.rule_checks import plan_problem, rule_problem
 from agentgym.envs.simtools.schemas import Form, dumps, fault_in_schema, form_of, parameters_of
 from agentgym.errors import ConfigError, ToolError, nearest
 from agentgym.rewards.checklist import Checklist, Criterion, criteria_of_json
@@ -196,7 +196,12 @@ def dialogue_of(found: object, where: str) -> Dialogue:
         for name, fields in _object(each, where, f"entities.{kind}").items():
             _object(fields, where, f"entities.{kind}.{name}")
     name = _text(data.get("id"), where, "id")
-    return Dialogue(name, tools, tuple(turns), seed, entities, instructions)
+    dialogue = Dialogue(name, tools, tuple(turns), seed, entities, instructions)
+    try:
+        _ = dialogue.digest
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: not JSON that can be kept: {error}") from None
+    return dialogue
 
 
 def _nothing(**arguments: JSON) -> str:
