@@ -1,14 +1,13 @@
 """Service worlds with a state: find out what has to be known, change what was asked, say so."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final
 
-from agentgym.chat import Chat, chat_named
 from agentgym.env import Outcome
 from agentgym.envs.tooluse.commands import commands
 from agentgym.envs.tooluse.names import SPLITS
 from agentgym.envs.tooluse.plan import (
+    Now,
     answers_given,
     calls_left,
     last_words,
@@ -17,7 +16,7 @@ from agentgym.envs.tooluse.plan import (
     says_impossible,
 )
 from agentgym.envs.tooluse.tasks import SIZES, WORLDS, Task, draw_task
-from agentgym.envs.tooluse.user import next_piece, repeated, worded
+from agentgym.envs.tooluse.user import next_piece, repeated, user_named, worded
 from agentgym.envs.tooluse.world import State, World, digest
 from agentgym.errors import ConfigError, ResetNeeded, UnknownName, nearest
 from agentgym.toolcalls import Reply
@@ -111,9 +110,9 @@ class ToolUse(ToolEnv):
                 raise ConfigError(f"{name} must be a number of at least 0, got {value!r}")
         if not isinstance(commands, bool):
             raise ConfigError(f"commands must be true or false, got {commands!r}")
-        self._chat = _chat(user)
-        if self._chat is not None:
-            self.__dict__["determinism"] = "recorded"  # the class says what holds without a model
+        self._chat = user_named(user)
+        if self._chat is not None:  # the class says what holds without a model
+            self.__dict__["determinism"] = "recorded"
         self.size, self.split, self.world, self.goals, self.user = size, split, world, goals, user
         self.format_cost, self.subgoal_reward = float(format_cost), float(subgoal_reward)
         self.commands = commands
@@ -123,7 +122,7 @@ class ToolUse(ToolEnv):
         )
         self._worlds: dict[str, tuple[World, Toolset]] = {}
         self._task: Task | None = None
-        self._now = _Now()
+        self._now = Now()
 
     # What the code around an episode may ask ------------------------------------------------------
 
@@ -152,7 +151,7 @@ class ToolUse(ToolEnv):
             self.np_random, size=self.size, split=self.split, world=self.world, goals=self.goals
         )
         seed = int(self.np_random.integers(2**31))
-        self._enter(task, task.start, _Now(given=[False] * len(task.answers), seed=seed))
+        self._enter(task, task.start, Now(given=[False] * len(task.answers), seed=seed))
         if self.user == "none":
             self._now.told = tuple(range(len(task.pieces)))
             return self._showing(Outcome(task.text))
@@ -209,21 +208,18 @@ class ToolUse(ToolEnv):
     def gold(self) -> Iterable[str] | None:
         """Return what solves the task: questions to the user, look-ups, changes, and a last word.
 
-        None where no such way is known any more: something was changed that doing the task does not
-        put right, or it was wrongly said that it is impossible.
+        None where it cannot be solved any more: something was changed that no tool undoes, or it
+        was wrongly said that it is impossible.
         """
-        now, task = self._now, self.task
-        calls = calls_left(task, self._here, now.asked)
-        if calls is None or now.over or now.forbidden > task.impossible:
-            return None
-        said = [ASK] * (len(task.pieces) - len(now.told))
-        acts = [Reply("", (each,)).action for each in calls]
-        return [*said, *acts, last_words(task, now.given)]
+        return self._plan(mend=True)
 
     def expert(self) -> str | None:
-        """Return the first action of `gold()`, which looks up before it acts; else give up."""
-        plan = self.gold()
-        return SORRY if plan is None else next(iter(plan))
+        """Return the first action of `gold()`; where something would have to be undone, give up.
+
+        It looks up before it acts, and undoing needs what may never have been shown.
+        """
+        plan = self._plan(mend=False)
+        return SORRY if plan is None else plan[0]
 
     def snapshot(self) -> object:
         """Return a copy of the episode's state."""
@@ -248,7 +244,7 @@ class ToolUse(ToolEnv):
     def _here(self) -> World:
         return self._worlds[self.task.world][0]
 
-    def _enter(self, task: Task, state: State, now: "_Now") -> None:
+    def _enter(self, task: Task, state: State, now: Now) -> None:
         """Go into a world, in a state which is copied."""
         if task.world not in self._worlds:
             made = WORLDS[task.world]()
@@ -260,6 +256,15 @@ class ToolUse(ToolEnv):
         self.use(toolset)
         how = ALONE if self.user == "none" else WITH_USER
         self.instructions = f"{world.instructions}\n\n{how}\n{ANSWERS}"
+
+    def _plan(self, *, mend: bool) -> list[str] | None:
+        now, task = self._now, self.task
+        calls = calls_left(task, self._here, now.asked, mend=mend)
+        if calls is None or now.over or now.forbidden > task.impossible:
+            return None
+        said = [ASK] * (len(task.pieces) - len(now.told))
+        acts = [Reply("", (each,)).action for each in calls]
+        return [*said, *acts, last_words(task, now.given)]
 
     def _said(self, say: str, to: str) -> str:
         """Return what the user says."""
@@ -273,7 +278,7 @@ class ToolUse(ToolEnv):
 
     def _rewarded(self, outcome: Outcome, cost: float = 0.0) -> Outcome:
         """Fill in the reward of a turn, by parts."""
-        parts = {"outcome": 1.0 if outcome.success else 0.0, "format": -cost}
+        parts = {"outcome": 1.0 if outcome.success else 0.0, "format": 0.0 - cost}
         if self.subgoal_reward:
             before, self._now.progress = self._now.progress, self._progress()
             parts["subgoal"] = self.subgoal_reward * (self._now.progress - before)
@@ -288,40 +293,6 @@ class ToolUse(ToolEnv):
             listed = commands(self._here, self.toolset, self._now.shown)
             outcome.info["admissible_commands"] = listed
         return outcome
-
-
-@dataclass(slots=True)
-class _Now:
-    """What an episode has come to, besides the state of the world."""
-
-    given: list[bool] = field(default_factory=list)  #: which answers stand
-    forbidden: bool = False  #: whether "impossible" was said
-    asked: set[str] = field(default_factory=set)  #: what was looked up
-    told: tuple[int, ...] = ()  #: the pieces that the user told, in order
-    over: bool = False
-    key: str = ""  #: a digest of the world's state; "": not known
-    progress: float = 0.0
-    shown: str = ""  #: all observations, where commands are listed
-    seed: int = 0  #: of a language model that plays the user
-
-    def copied(self) -> "_Now":
-        return replace(self, given=[*self.given], asked={*self.asked})
-
-
-def _chat(user: object) -> Chat | None:
-    """Return the language model that plays the user, if one does.
-
-    Raises:
-        UserError: the option means nothing, or the model cannot be reached.
-    """
-    if not isinstance(user, str):
-        raise ConfigError(f"user must be none, scripted or openai:ADDRESS#MODEL, got {user!r}")
-    if user in ("none", "scripted"):
-        return None
-    if ":" not in user:
-        near = nearest(user, ("none", "scripted", "openai:ADDRESS#MODEL"))
-        raise ConfigError(f"there is no user {user!r:.80}; {near}")
-    return chat_named(user, max_tokens=256)
 
 
 def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:

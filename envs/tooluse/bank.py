@@ -49,7 +49,7 @@ class Bank(World):
             self.state["accounts"][key] = {
                 "owner": who,
                 "kind": "savings" if "current" in kinds else "current",
-                "balance": dice.between(120, 990),
+                "balance": setting.amount(120, 990),
                 "limit": 50 * dice.between(1, 4),
                 "status": "frozen" if dice.chance(0.12) else "active",
                 "code": dice.between(1000, 9999),
@@ -88,9 +88,8 @@ class Bank(World):
             id: of the account, such as "account 7".
         """
         a = self._account(id)
-        return (
-            f"{a['owner']}, {a['kind']}, balance {a['balance']}, limit {a['limit']}, {a['status']}"
-        )
+        what = f"{a['kind']} account of {a['owner']}"
+        return f"{a['balance']} on the {what}, limit {a['limit']}, {a['status']}"
 
     def payments(self, account: str) -> str:
         """List the payments from an account.

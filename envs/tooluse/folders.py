@@ -8,6 +8,7 @@ from agentgym.envs.tooluse.names import Setting
 from agentgym.envs.tooluse.wordings import FOLDERS
 from agentgym.envs.tooluse.world import Goal, Record, World, call, goal_of, lines
 from agentgym.errors import ToolError
+from agentgym.types import ToolCall
 
 __all__ = ["Folders"]
 
@@ -71,9 +72,7 @@ class Folders(World):
         for name, size in zip(files, sizes, strict=True):
             self.state["files"][f"{dice.one(folders)}/{name}"] = {
                 "size": size,
-                "number": dice.between(11, 99)
-                if setting.size == "tiny"
-                else dice.between(1000, 9999),
+                "number": setting.amount(1000, 9999),
                 "locked": int(dice.chance(0.2)),
                 "shared": 0,
             }
@@ -243,6 +242,17 @@ class Folders(World):
             case "name":
                 return sorted(path.rpartition("/")[2] for path in self.state["files"])
         return ()
+
+    def mend(self, table: str, key: str, before: Record | None) -> Iterable[ToolCall]:
+        """Return calls that bring a file back that was moved or renamed."""
+        files = self.state["files"]
+        now = next((path for path, file in files.items() if file == before), None)
+        if table == "files" and now and now != key:
+            (folder, _, name), (there, _, called) = key.rpartition("/"), now.rpartition("/")
+            if name != called:
+                yield call("rename", path=now, name=name)
+            if folder != there:
+                yield call("move", path=f"{there}/{name}", folder=folder)
 
     # Goals ----------------------------------------------------------------------------------------
 

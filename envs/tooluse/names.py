@@ -102,6 +102,10 @@ class Setting:
         low, high = {"tiny": (1, 9), "small": (10, 99), "full": (100, 999)}[self.size]
         return [f"{what} {number}" for number in self.dice.some(range(low, high + 1), count)]
 
+    def amount(self, low: int, high: int) -> int:
+        """Return an amount within bounds; in the size "tiny" from 11 to 19."""
+        return self.dice.between(*((11, 19) if self.size == "tiny" else (low, high)))
+
     def number(self, tiny: int, small: int, full: int) -> int:
         """Return what belongs to the size."""
         return {"tiny": tiny, "small": small, "full": full}[self.size]

@@ -8,6 +8,7 @@ from agentgym.envs.tooluse.names import Setting
 from agentgym.envs.tooluse.wordings import OFFICE
 from agentgym.envs.tooluse.world import Goal, Record, World, call, goal_of, lines
 from agentgym.errors import ToolError
+from agentgym.types import ToolCall
 
 __all__ = ["Office"]
 
@@ -283,6 +284,14 @@ class Office(World):
             case "day":
                 return DAYS
         return ()
+
+    def mend(self, table: str, key: str, before: Record | None) -> Iterable[ToolCall]:
+        """Return calls that undo a booked or moved meeting."""
+        now = self.state[table].get(key)
+        if table == "meetings" and now and before:
+            yield call("move", id=key, day=before["day"], hour=before["hour"])
+        elif table == "meetings" and now:
+            yield call("call_off", id=key)
 
     # Goals ----------------------------------------------------------------------------------------
 

@@ -1,18 +1,38 @@
 """Where an episode stands: how much of a task is done, and what is left to do."""
 
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from agentgym.envs.tooluse.answers import IMPOSSIBLE, Answer, tokens_of
-from agentgym.envs.tooluse.tasks import Stage, Task, at, differing
+from agentgym.envs.tooluse.tasks import Spot, Stage, Task, at, differing
 from agentgym.envs.tooluse.world import Goal, World
 from agentgym.errors import ToolError
 from agentgym.types import ToolCall
 
-__all__ = ["DONE", "answers_given", "calls_left", "last_words", "look_key", "progress"]
+__all__ = ["DONE", "Now", "answers_given", "calls_left", "last_words", "look_key", "progress"]
 
 DONE: Final = "done"
 """What the reference solution says where nothing else was asked for."""
+
+
+@dataclass(slots=True)
+class Now:
+    """What an episode has come to, besides the state of the world."""
+
+    given: list[bool] = field(default_factory=list)  #: which answers stand
+    forbidden: bool = False  #: whether "impossible" was said
+    asked: set[str] = field(default_factory=set)  #: what was looked up
+    told: tuple[int, ...] = ()  #: the pieces that the user told, in order
+    over: bool = False
+    key: str = ""  #: a digest of the world's state; "": not known
+    progress: float = 0.0
+    shown: str = ""  #: all observations, where commands are listed
+    seed: int = 0  #: of a language model that plays the user
+
+    def copied(self) -> "Now":
+        """Return a copy that changes do not reach."""
+        return replace(self, given=[*self.given], asked={*self.asked})
 
 
 def look_key(call: ToolCall) -> str:
@@ -20,25 +40,28 @@ def look_key(call: ToolCall) -> str:
     return f"{call.name} {sorted(call.arguments.items())}"
 
 
-def calls_left(task: Task, world: World, asked: AbstractSet[str]) -> list[ToolCall] | None:
+def calls_left(
+    task: Task, world: World, asked: AbstractSet[str], *, mend: bool = True
+) -> list[ToolCall] | None:
     """Return the calls that lead from here to the end of a task, or None if none are known.
 
     What was looked up already is not asked again. A wrong change is mended where doing the task
-    overwrites it.
+    overwrites it, or else, with `mend`, where a tool undoes it.
     """
-    if not _nothing_else(task, world):
+    found = _calls_from(task, world, asked)
+    if found is not None or not mend:
+        return found
+    other = world.with_state(world.copied())
+    undone = []
+    try:
+        for table, key in sorted(_wrong(task, world)):
+            calls = list(other.mend(table, key, task.start[table].get(key)))
+            other.run(calls)
+            undone += calls
+    except ToolError:
         return None
-    found: list[ToolCall] = []
-    known = {*asked}
-    for goal, stages in zip(task.goals, task.stages, strict=True):
-        acts = _acts_left(goal, stages, world)
-        if acts is None:
-            return None
-        if acts or not goal.acts:
-            found += [look for look in goal.looks if look_key(look) not in known]
-            known.update(map(look_key, goal.looks))
-        found += acts
-    return found
+    found = _calls_from(task, other, asked)
+    return None if found is None else [*undone, *found]
 
 
 def progress(task: Task, world: World, asked: AbstractSet[str]) -> float:
@@ -89,6 +112,32 @@ def says_impossible(said: str) -> bool:
 def _judged(task: Task, answer: Answer, said: str) -> bool | None:
     others = [each.value for each in task.answers if each is not answer]
     return answer.judged(said, [task.text, *others])
+
+
+def _calls_from(task: Task, world: World, asked: AbstractSet[str]) -> list[ToolCall] | None:
+    """Return the calls that are left when nothing has to be undone."""
+    if not _nothing_else(task, world):
+        return None
+    found: list[ToolCall] = []
+    known = {*asked}
+    for goal, stages in zip(task.goals, task.stages, strict=True):
+        acts = _acts_left(goal, stages, world)
+        if acts is None:
+            return None
+        if acts or not goal.acts:
+            found += [look for look in goal.looks if look_key(look) not in known]
+            known.update(map(look_key, goal.looks))
+        found += acts
+    return found
+
+
+def _wrong(task: Task, world: World) -> set[Spot]:
+    """Return where something is that neither was there before nor is meant to be."""
+    wrong = differing(task.start, world.state)
+    for goal, stages in zip(task.goals, task.stages, strict=True):
+        if _acts_left(goal, stages, world) is not None:
+            wrong -= stages[0].keys()
+    return wrong
 
 
 def _nothing_else(task: Task, world: World) -> bool:

@@ -8,6 +8,7 @@ from agentgym.envs.tooluse.names import Setting
 from agentgym.envs.tooluse.wordings import SHOP
 from agentgym.envs.tooluse.world import Goal, Record, World, call, goal_of, lines
 from agentgym.errors import ToolError
+from agentgym.types import ToolCall
 
 __all__ = ["Shop"]
 
@@ -52,7 +53,7 @@ class Shop(World):
                 who: {"city": dice.one(cities), "points": dice.between(0, 90)} for who in people
             },
             "items": {
-                what: {"price": dice.between(11, 99), "left": max(0, dice.between(-4, 40))}
+                what: {"price": setting.amount(11, 99), "left": max(0, dice.between(-4, 40))}
                 for what in items
             },
             "orders": {},
@@ -97,7 +98,7 @@ class Shop(World):
         o = self._order(id)
         back = f", refunded by {o['money_back']}" if o["money_back"] else ""
         return (
-            f"{o['customer']}, {o['item']}, {o['status']}, {o['price']} paid by {o['paid']}, "
+            f"{o['price']} paid by {o['paid']}, {o['status']}, {o['item']} for {o['customer']}, "
             f"to {o['city']}{back}{o['notes']}"
         )
 
@@ -230,6 +231,15 @@ class Shop(World):
             case "by":
                 return PAID
         return ()
+
+    def mend(self, table: str, key: str, before: Record | None) -> Iterable[ToolCall]:
+        """Return calls that undo another city or item of an order."""
+        now = self.state[table].get(key)
+        if table == "orders" and now and before:
+            if now["item"] != before["item"]:
+                yield call("swap", id=key, item=before["item"])
+            if now["city"] != before["city"]:
+                yield call("send_to", id=key, city=before["city"])
 
     # Goals ----------------------------------------------------------------------------------------
 

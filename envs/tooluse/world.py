@@ -81,6 +81,10 @@ class World(ABC):
         """Return what an argument of a tool may be in this state, for lists of commands."""
         return ()
 
+    def mend(self, table: str, key: str, before: Record | None) -> Iterable[ToolCall]:
+        """Return calls that put a record back to what it was, where the tools can do that."""
+        return ()
+
     # ----------------------------------------------------------------------------------------------
 
     @property
