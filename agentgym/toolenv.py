@@ -36,6 +36,7 @@ class ToolEnv(TextEnv):
         toolset: the tools of the present episode; set by `use`.
     """
 
+    stated_facts: ClassVar[frozenset[str]] = frozenset({"tool_calls"})
     max_calls: ClassVar[int] = 16  #: of a turn; those beyond are not carried out
 
     toolset: Toolset

@@ -129,6 +129,8 @@ def _provided(groups: "Sequence[Group]") -> set[str]:
         found.add("state_key")
     if any(turn.action_valid is not None for turn in turns):
         found.add("action_valid")
+    if any("criteria" in turn.facts for turn in turns):
+        found.add("checklist")
     return found
 
 

@@ -22,8 +22,10 @@ __all__ = [
     "Criterion",
     "check_checklist",
     "criteria_fact",
+    "criteria_of_fact",
     "criteria_of_json",
     "failed_by_tools",
+    "in_order",
     "mean_score",
     "to_json",
     "turn_score",
@@ -167,6 +169,22 @@ def criteria_fact(checklist: Checklist) -> list[JSON]:
         ]
         for criteria in checklist
     ]
+
+
+def criteria_of_fact(data: object) -> Checklist:
+    """Return the criteria that the fact "criteria" states; they have no text.
+
+    Raises:
+        ConfigError: it is something else, or as `check_checklist`; names turn and field.
+    """
+    if not isinstance(data, list) or not all(isinstance(turn, list) for turn in data):
+        raise ConfigError(f"the fact 'criteria' is a list of lists, got {data!r:.60}")
+    return criteria_of_json(
+        [
+            [{"text": "(not stated)", **each} if isinstance(each, dict) else each for each in turn]
+            for turn in data
+        ]
+    )
 
 
 def verdicts_fact(user_turn: int, satisfied: Mapping[str, bool]) -> dict[str, JSON]:

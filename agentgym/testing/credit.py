@@ -13,10 +13,18 @@ from agentgym.errors import ConfigError
 from agentgym.testing.report import Failed, Named, NotApplicable, Report, run_checks
 from agentgym.testing.samples import notes_for, sample_groups
 from agentgym.trainers.credit.base import Advantages, CreditScheme, Floats, problems
-from agentgym.types import Call, Group, Observation, Stop, Trajectory, Turn
+from agentgym.types import JSON, Call, Group, Observation, Stop, Trajectory, Turn
 
 SUPPLIED = frozenset(
-    {"state_key", "action_valid", "turn_reward", "gold_logprob", "value", "ref_logprob"}
+    {
+        "state_key",
+        "action_valid",
+        "turn_reward",
+        "checklist",
+        "gold_logprob",
+        "value",
+        "ref_logprob",
+    }
 )
 """What the kit's own groups hold beyond rewards."""
 
@@ -44,8 +52,8 @@ def check_credit(
 
     Args:
         scheme: a name, a scheme, or its class (which is made with its defaults).
-        groups: what to try it on, for schemes that need more than rewards, states, validity and
-            the notes "gold_logprob" and "value".
+        groups: what to try it on, for schemes that need more than rewards, states, validity,
+            verdicts on criteria and the notes "gold_logprob" and "value".
         shift_invariant: whether adding one number to the last reward of every member must change
             nothing. None: the scheme's own `shift_invariant`, if it has one; else it is not asked.
 
@@ -267,7 +275,11 @@ def _with_bonus(trajectory: Trajectory, bonus: float) -> Trajectory:
 def _plain_episode(member: int, last_reward: float) -> Trajectory:
     def turn(k: int, reward: float) -> Turn:
         call = Call("policy", (1,), (7, 8), (-0.5, -0.5), "go", "stop", 0, fresh=k == 0)
-        return Turn(Observation("A room."), (call,), "go", reward, f"room {k}", True)
+        facts: dict[str, JSON] = {
+            "criteria": [[{"id": "won", "weight": 1.0, "depends_on": []}]],
+            "checklist": {"user_turn": 0, "satisfied": {"won": reward > 0}},
+        }
+        return Turn(Observation("A room."), (call,), "go", reward, f"room {k}", True, facts=facts)
 
     turns = (turn(0, 0.0), turn(1, last_reward))
     success = last_reward > 0

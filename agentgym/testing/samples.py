@@ -1,10 +1,20 @@
 """Groups of made-up trajectories, with everything odd that a real one may have."""
 
 import random
+from dataclasses import replace
 
-from agentgym.types import Call, Failure, Group, Observation, Stop, Trajectory, Turn
+from agentgym.types import JSON, Call, Failure, Group, Observation, Stop, Trajectory, Turn
 
 STATES = ("hall", "kitchen", "bath", "attic", None)
+
+CRITERIA: list[JSON] = [
+    [
+        {"id": "a", "weight": 0.25, "depends_on": []},
+        {"id": "b", "weight": 0.75, "depends_on": ["a"]},
+    ],
+    [{"id": "a", "weight": 1.0, "depends_on": []}],
+]
+"""Criteria of two user turns, as a fact of an episode's first turn."""
 
 
 def sample_groups(seed: int = 0, count: int = 12) -> list[Group]:
@@ -12,7 +22,7 @@ def sample_groups(seed: int = 0, count: int = 12) -> list[Group]:
 
     Among them: a single member, a single valid member, no valid member, equal rewards, members
     without turns, turns with several calls, calls that are not trainable, calls without tokens,
-    unknown states. All have the notes of annotators.
+    unknown states. All have the notes of annotators, and verdicts on the same criteria.
     """
     rng = random.Random(seed)
     special = [
@@ -51,7 +61,7 @@ def _trajectory(
         env_options={},
         seed=0,
         member=member,
-        turns=turns,
+        turns=tuple(_with_facts(turn, member, k) for k, turn in enumerate(turns)),
         final_observation=Observation("the end"),
         final_state_key=rng.choice(STATES),
         stop=Stop.ERROR if invalid else Stop.DONE,
@@ -69,6 +79,15 @@ def notes_for(turns: tuple[Turn, ...], rng: random.Random) -> dict[str, tuple[fl
         "value": tuple(rng.random() for _ in range(tokens)),
         "ref_logprob": tuple(-rng.random() for _ in range(tokens)),
     }
+
+
+def _with_facts(turn: Turn, member: int, k: int) -> Turn:
+    """Return a turn that states verdicts: two turns belong to the first user turn."""
+    rng = random.Random(f"{member} {k} {turn.action} {turn.reward}")
+    user_turn = min(k // 2, 1)
+    satisfied: dict[str, JSON] = {id_: rng.random() < 0.5 for id_ in "ab"[: 2 - user_turn]}
+    facts: dict[str, JSON] = {"checklist": {"user_turn": user_turn, "satisfied": satisfied}}
+    return replace(turn, facts={"criteria": CRITERIA, **facts} if k == 0 else facts)
 
 
 def _turn_count(rng: random.Random) -> int:

@@ -29,7 +29,8 @@ STD = math.sqrt(1 / 3)  # of 1, 0, 0 with ddof 1
 class Row:
     """What a scheme with its defaults makes of one-turn episodes with the rewards 1, 1*, 0, 0.
 
-    The starred member is invalid. All are in the same state and have the same notes.
+    The starred member is invalid. All are in the same state and have the same notes; those with a
+    reward of 1 met the one criterion of their checklist.
     """
 
     best: float  #: of the member with 1, from the statistics of 1, 0, 0 alone
@@ -51,6 +52,7 @@ TABLE = {
     "igpo": dataclasses.replace(OUTCOME, golden="igpo"),
     "gated": dataclasses.replace(OUTCOME, golden="gra_formula_derived"),
     "combine": dataclasses.replace(OUTCOME, golden="gigpo"),  # gigpo as a sum of its levels
+    "checklist": Row(2 / 3, -1 / 3, "cm2_checklist"),
 }
 NAMES = list(registry.entries("credit"))
 
@@ -73,6 +75,8 @@ def outcomes(rewards: list[float], invalid: tuple[int, ...] = ()) -> Group:
         [["here"]] * size,
         invalid=invalid,
         notes={"gold_logprob": [[-1.0]] * size, "value": [[0.0]] * size},
+        criteria=[[("done", 1.0, ())]],
+        met=[[{"done"} if r == 1 else ()] for r in rewards],
     )
 
 

@@ -34,6 +34,7 @@ NEEDS = {
     "state_key": "an environment whose state_key() names its state",
     "action_valid": "an environment that says which actions it understood",
     "turn_reward": "an environment that rewards single turns",
+    "checklist": "an environment whose turns state verdicts on criteria (Turn.facts)",
     "gold_logprob": "an annotator that stores the log-probability of the known answer",
     "value": "an annotator that stores a value per token",
     "ref_logprob": "a reference model",
@@ -203,6 +204,7 @@ def provided_by(env: TextEnv | type[TextEnv]) -> frozenset[str]:
         found.add("state_key")
     if cls.answer is not TextEnv.answer:
         found.add("answer")
+    found |= cls.stated_facts & NEEDS.keys()
     return frozenset(found)
 
 

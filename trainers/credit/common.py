@@ -5,7 +5,7 @@ group, one after another; M the counted members, or a sample that statistics are
 """
 
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
@@ -21,7 +21,7 @@ from agentgym.trainers.credit.base import (
     widen_tokens,
     widen_turns,
 )
-from agentgym.types import Call, Group, Observation, Stop, Trajectory, Turn
+from agentgym.types import JSON, Call, Group, Observation, Stop, Trajectory, Turn
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -340,6 +340,8 @@ def example(
     invalid: Sequence[int] = (),
     tokens: int = 1,
     notes: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    criteria: Sequence[Sequence[tuple[str, float, Sequence[str]]]] = (),
+    met: Sequence[Sequence[Collection[str]]] = (),
 ) -> Group:
     """Build a small group by hand, for worked examples and tests.
 
@@ -349,7 +351,22 @@ def example(
         invalid: the members that a failure of the platform spoiled.
         tokens: how many tokens each turn sampled.
         notes: what annotators found out about each trajectory, by name.
+        criteria: id, weight and dependencies of the criteria of each user turn.
+        met: those that each turn of each trajectory met (G, K); all turns are of the first user
+            turn.
     """
+    stated: list[JSON] = [
+        [{"id": i, "weight": w, "depends_on": list[JSON](needed)} for i, w, needed in each]
+        for each in criteria
+    ]
+
+    def facts(g: int, k: int) -> dict[str, JSON]:
+        if not criteria:
+            return {}
+        satisfied: dict[str, JSON] = {i: i in met[g][k] for i, _, _ in criteria[0]}
+        verdicts: dict[str, JSON] = {"checklist": {"user_turn": 0, "satisfied": satisfied}}
+        return {"criteria": stated, **verdicts} if k == 0 else verdicts
+
     ids = tuple(range(tokens))
     members = []
     for g, rewards_K in enumerate(rewards):
@@ -361,6 +378,7 @@ def example(
                 action="",
                 reward=reward,
                 state_key=state,
+                facts=facts(g, k),
             )
             for k, (reward, state) in enumerate(zip(rewards_K, states_K, strict=True))
         )

@@ -84,7 +84,7 @@ class Estimates:
 
 def provided(process: Process) -> frozenset[str]:
     """Return what schemes get from a process, in the words of `NEEDS`."""
-    found = {"state_key", "action_valid", "turn_reward", "value"}
+    found = {"state_key", "action_valid", "turn_reward", "checklist", "value"}
     return frozenset(found | ({"gold_logprob"} if process.gold_logprob else set()))
 
 

@@ -11,10 +11,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from agentgym.trainers.credit.base import Floats
-from agentgym.types import Call, Observation, Stop, Trajectory, Turn
+from agentgym.types import JSON, Call, Observation, Stop, Trajectory, Turn
 
 SUCCESS = "success"
 """The part of a reward that says how well the task was done."""
+
+CRITERIA: list[JSON] = [[{"id": SUCCESS, "weight": 1.0, "depends_on": []}]]
+"""The checklist of every process, as a fact of the first turn: success."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,8 @@ class Process:
 
     def _turn(self, state: str, a: int, action: str, move: Move, *, first: bool) -> Turn:
         logprob = float(np.log(self.policy(state)[a]))
+        met: dict[str, JSON] = {SUCCESS: move.parts.get(SUCCESS, 0.0) > 0}
+        verdict: dict[str, JSON] = {"checklist": {"user_turn": 0, "satisfied": met}}
         call = Call("policy", (0,), (a,), (logprob,), action, "stop", 0, fresh=first)
         return Turn(
             observation=Observation(state),
@@ -133,6 +138,7 @@ class Process:
             state_key=state,
             action_valid=True,
             reward_parts=dict(move.parts),
+            facts={"criteria": CRITERIA, **verdict} if first else verdict,
         )
 
     def _trajectory(self, turns: tuple[Turn, ...], last: Move) -> Trajectory:

@@ -43,6 +43,7 @@ SCHEMES = (
     "gae(lam=0.0) @ reversed",
     "gated",
     'gated(accumulation="direct")',
+    "checklist",
 )
 """What is compared where nothing else is asked for."""
 
