@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 TOKENIZER = tokenizer(CHATML)
 RENDERER = Renderer(TOKENIZER)
 NAME = "tiny/policy"
-SERVE = "transformers.cli.transformers serve --device cpu --dtype float32".split()
+SERVE = ["transformers.cli.transformers", "serve", "--device", "cpu", "--dtype", "float32"]
 CHATS = [
     (Message("system", "Play."), Message("user", "go to the desk")),
     (Message("user", "take the lamp"),),
