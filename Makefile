@@ -33,7 +33,7 @@ $(VENV)/.setup-train: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.setup-dev: $(VENV)/.setup-train
-	$(PIP) install -c constraints.txt --editable '.[train,alfworld,textworld,search,simtools,http,mcp,dev]'
+	$(PIP) install -c constraints.txt --editable '.[train,alfworld,textworld,search,simtools,http,mcp,swe,dev]'
 	@touch $@
 
 check: setup ## formatting, lint, types, direction of imports

@@ -15,3 +15,8 @@ NO_BWRAP = missing()
 needs_bwrap = pytest.mark.skipif(
     bool(NO_BWRAP) and os.environ.get("AGENTGYM_NEED_SANDBOXES") != "1", reason=NO_BWRAP
 )
+
+needs_docker = pytest.mark.skipif(
+    not os.environ.get("AGENTGYM_IMAGE") and os.environ.get("AGENTGYM_NEED_SANDBOXES") != "1",
+    reason="no engine is named: run scripts/docker_engine.sh and scripts/base_image.py",
+)

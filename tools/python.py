@@ -5,7 +5,7 @@ import weakref
 from typing import Final
 
 from agentgym.errors import BadCommand, ConfigError, SandboxDied, ToolError
-from agentgym.tools.sandbox import ExecResult, Limits, Sandbox, open_sandbox
+from agentgym.tools.sandbox import ExecResult, Limits, Sandbox, choose, open_sandbox
 
 __all__ = ["Python"]
 
@@ -61,10 +61,15 @@ class Python:
             image: of Docker. limits: what programs may use.
             timeout_s: seconds of one call; less than the `timeout_s` of the toolset.
             max_output: bytes of each stream that are shown, half from the beginning.
+
+        Raises:
+            ConfigError: there is no such sandbox here; says what to install.
         """
         if not timeout_s > 0 or max_output < 1:
             said = f"timeout_s={timeout_s!r} and max_output={max_output!r}"
             raise ConfigError(f"{said} must be above 0")
+        if isinstance(sandbox, str):
+            choose(sandbox, image)
         self.timeout_s, self.max_output = timeout_s, max_output
         self._how = (sandbox, image, limits)
         self._sandbox: Sandbox | None = None

@@ -14,6 +14,7 @@ from agentgym.cli import (
     evaluate,
     export_alfworld,
     fsck,
+    gc,
     info,
     lab,
     list_names,
@@ -53,6 +54,7 @@ app.command("serve-tools", rich_help_panel=RUN)(serve_tools.command)
 app.command("credit", rich_help_panel=RECORDS)(credit.command)
 app.command("replay", rich_help_panel=RECORDS)(replay.command)
 app.command("fsck", rich_help_panel=RECORDS)(fsck.command)
+app.command("gc", rich_help_panel=RECORDS)(gc.command)
 app.command("export-alfworld", rich_help_panel=RECORDS)(export_alfworld.command)
 
 

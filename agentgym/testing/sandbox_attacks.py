@@ -67,6 +67,26 @@ def s03_memory(sandbox: Sandbox) -> None:
     expect(not sandbox.exec(["true"]).oom_killed, "the next command counts as killed for memory")
 
 
+def s03_memory_of_many(sandbox: Sandbox) -> None:
+    """Many small programs may get the supervisor killed, and are told apart from a failure."""
+    each = 2 * sandbox.limits.total_mb / (sandbox.limits.pids - 8)
+    code = f"""{TRY}
+import time
+tried(lambda: open("/proc/self/oom_score_adj", "w").write("0"))
+for _ in range({sandbox.limits.pids - 8}):
+    if os.fork() == 0:
+        data = bytearray(b"x" * {int(each * (1 << 20))})
+        time.sleep(60)
+time.sleep(60)
+"""
+    try:
+        result = python(sandbox, code, timeout_s=10)
+    except SandboxDied as died:
+        expect(died.out_of_memory, f"the memory was used up, and it says: {died}")
+        return
+    expect(result.oom_killed, f"{result!r:.300}")
+
+
 def s04_fill_the_disk(sandbox: Sandbox) -> None:
     """A full disk is an error for the program that fills it."""
     code = f"""{TRY}
@@ -291,7 +311,7 @@ def s18_secrets_of_the_host(sandbox: Sandbox) -> None:
     code = f"""{TRY}
 import glob
 places = ["/etc/shadow", "/root/.ssh", "/root/.bashrc", "/var/run/docker.sock", "/run/docker.sock"]
-places += ["/proc/1/environ", "/proc/1/mem", "/sys/kernel/security", "/dev/mem", "/dev/kmsg"]
+places += ["/proc/1/environ", "/proc/1/mem", "/dev/mem", "/dev/kmsg"]
 places += glob.glob("/home/*/.*") + glob.glob("/dev/sd*") + glob.glob("/dev/vd*")
 for place in places:
     if tried(lambda: os.listdir(place)) == "done":
@@ -305,10 +325,14 @@ for place in places:
         says(sandbox, "import os; print(os.listdir('/proc/self/fd')[:-1])"),
         "['0', '1', '2']",
     )
-    seen = sandbox.exec(["env"]).stdout.decode().splitlines()
-    names = {line.partition("=")[0] for line in seen}
-    allowed = {"PATH", "HOME", "LANG", "TMPDIR", "PWD", "SHLVL", "_", "OLDPWD"}
-    expect(names <= allowed, f"variables {sorted(names - allowed)} are set inside")
+    seen = dict(
+        line.partition("=")[::2] for line in sandbox.exec(["env"]).stdout.decode().splitlines()
+    )
+    usual = {"PATH", "HOME", "LANG", "TMPDIR", "PWD", "SHLVL", "HOSTNAME", "TERM"}
+    passed = {k for k, v in seen.items() if k not in usual and os.environ.get(k) == v}
+    expect(not passed, f"the host's variables {sorted(passed)} are set inside")
+    keys = [name for name in seen if "KEY" in name or "TOKEN" in name or "SECRET" in name]
+    same("variables that sound secret", [name for name in keys if name in os.environ], [])
 
 
 def s19_links(sandbox: Sandbox) -> None:
@@ -520,6 +544,7 @@ ATTACKS: tuple[Attack, ...] = (
     ("S01 fork bomb", s01_fork_bomb, ("pids", "tree_kill")),
     ("S02 fork bomb in the background", s02_fork_bomb_in_background, ("pids", "tree_kill")),
     ("S03 memory", s03_memory, ("memory",)),
+    ("S03 memory of many", s03_memory_of_many, ("memory",)),
     ("S04 fill the disk", s04_fill_the_disk, ("disk",)),
     ("S05 write elsewhere", s05_write_elsewhere, ("files",)),
     ("S06 fill with names", s06_fill_with_names, ("inodes",)),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandboxes import SMALL, needs_bwrap
 
-from agentgym.errors import ConfigError
+from agentgym.errors import ConfigError, UnknownName
 from agentgym.testing import check_tool
 from agentgym.tools.base import Toolset
 from agentgym.tools.python import Python
@@ -140,10 +140,14 @@ def test_copies() -> None:
 
 def test_never_without_a_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    result = Toolset([Python()]).call("python", {"code": f"open('{tmp_path}/x', 'w')"})
-    assert result.status == "failed"
-    assert "there is no program bwrap" in result.text
-    assert not tmp_path.joinpath("x").exists()
+    with pytest.raises(ConfigError, match="there is no program bwrap; install it"):
+        Python()
+    with pytest.raises(UnknownName, match="there is no sandbox 'local'"):
+        Python("local")
+
+
+@needs_bwrap
+def test_limits_of_the_tool_itself() -> None:
     with pytest.raises(ConfigError, match="must be above 0"):
         Python(timeout_s=0)
 

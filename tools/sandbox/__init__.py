@@ -3,12 +3,36 @@
 Nothing runs without one: where none can be had, that is an error which says what to install.
 """
 
+import importlib.util
+
 from agentgym.errors import ConfigError, UnknownName
 from agentgym.tools.sandbox.base import Caps, ExecResult, Limits, Sandbox
 
-__all__ = ["Caps", "ExecResult", "Limits", "Sandbox", "open_sandbox"]
+__all__ = ["Caps", "ExecResult", "Limits", "Sandbox", "choose", "open_sandbox"]
 
-KINDS = ("auto", "bwrap")
+KINDS = ("auto", "bwrap", "docker")
+
+
+def choose(kind: str = "auto", image: str = "") -> str:
+    """Return which kind of sandbox is meant: docker if an image is asked for, else bwrap.
+
+    Raises:
+        UnknownName: no such kind. ConfigError: what it needs is not installed; says what to do.
+    """
+    if kind not in KINDS:
+        raise UnknownName("sandbox", kind, KINDS)
+    if kind == "bwrap" and image:
+        raise ConfigError(f"the sandbox bwrap has no images, got image={image!r}; use docker")
+    if kind == "docker" or image:
+        if importlib.util.find_spec("docker") is None:
+            raise ConfigError("the sandbox docker needs an extra: pip install 'agentgym[swe]'")
+        return "docker"
+    from agentgym.tools.sandbox.bwrap import missing
+
+    problem = missing()
+    if problem:
+        raise ConfigError(problem)
+    return "bwrap"
 
 
 def open_sandbox(
@@ -29,10 +53,10 @@ def open_sandbox(
         UnknownName: no such kind. ConfigError: it is not to be had here; says what to do.
         SandboxUnavailable: it can be had, and did not start.
     """
-    if kind not in KINDS:
-        raise UnknownName("sandbox", kind, KINDS)
-    if image:
-        raise ConfigError(f"the sandbox bwrap has no images, got image={image!r}")
+    if choose(kind, image) == "docker":
+        from agentgym.tools.sandbox.docker import Docker
+
+        return Docker(image, limits=limits, workdir=workdir)
     from agentgym.tools.sandbox.bwrap import Bwrap
 
     return Bwrap(limits=limits, workdir=workdir)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from agentgym.tools.sandbox._owner import started
 from agentgym.tools.sandbox.base import Limits
 
 ROOT: Final = Path("/sys/fs/cgroup")
@@ -32,7 +33,7 @@ class Cgroup:
     def make(cls, limits: Limits, root: Path = ROOT) -> "Cgroup | None":
         """Make groups with limits, or return None where that is not possible."""
         version = 2 if (root / "cgroup.controllers").exists() else 1
-        name = f"{os.getpid()}-{_started(os.getpid())}-{next(_counter)}"
+        name = f"{os.getpid()}-{started(os.getpid())}-{next(_counter)}"
         parents = [root / each for each in ("memory", "pids", "cpu")] if version == 1 else [root]
         group = cls(version, [parent / "agentgym" / name for parent in parents])
         try:
@@ -113,17 +114,9 @@ def remove_stale(root: Path = ROOT) -> int:
     """Remove groups whose process is no more; return how many there were."""
     count = 0
     for folder in [*root.glob("*/agentgym/*-*-*"), *root.glob("agentgym/*-*-*")]:
-        pid, started, _ = folder.name.split("-")
-        if pid.isdigit() and _started(int(pid)) != started:
+        pid, since, _ = folder.name.split("-")
+        if pid.isdigit() and started(int(pid)) != since:
             with contextlib.suppress(OSError):  # not empty yet
                 folder.rmdir()
                 count += 1
     return count
-
-
-def _started(pid: int) -> str:
-    """Return when a process started, in clock ticks since boot; nothing if it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""

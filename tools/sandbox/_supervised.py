@@ -139,8 +139,12 @@ class Supervised(Sandbox):
         """Return what is known of why it does not answer."""
 
     @abstractmethod
-    def _oom_kills(self) -> int:
-        """Return how many processes were killed for memory."""
+    def _mark(self) -> float:
+        """Return what `_out_of_memory` compares with later. Called before every request."""
+
+    @abstractmethod
+    def _out_of_memory(self, mark: float) -> bool:
+        """Return whether something was killed for memory since a mark."""
 
     def _begin(
         self,
@@ -251,7 +255,7 @@ class Supervised(Sandbox):
         with self._lock:
             if self._wire is None or self._ended:
                 raise SandboxDied(f"the sandbox {self.id} cannot be used: {self._ended}")
-            ooms, until = self._oom_kills(), time.monotonic() + wait
+            mark, until = self._mark(), time.monotonic() + wait
             try:
                 self._wire.send(request, data, until)
                 header, answer = self._wire.receive(limit, until)
@@ -261,7 +265,7 @@ class Supervised(Sandbox):
                     if isinstance(error, TimeoutError)
                     else f"{error}"
                 )
-                killed = self._oom_kills() > ooms
+                killed = self._out_of_memory(mark)
                 why = "it ran out of memory" if killed else self._why() or said
                 self._finish(why)
                 raise SandboxDied(f"the sandbox {self.id} ended: {why}", killed) from None

@@ -170,7 +170,7 @@ class Runner:
 
     def __init__(self, channel: Channel, settings: dict[str, Any]) -> None:
         self.channel = channel
-        self.env = settings["env"]
+        self.env = dict(os.environ, **settings["env"])
         self.workdir = settings["workdir"]
         self.oom = settings["oom"]
         self.woken, wake = os.pipe()
@@ -200,7 +200,7 @@ class Runner:
             status = (127 if error.errno == errno.ENOENT else 126) << 8
             stragglers, timed_out = 0, False
         else:
-            until = start + request["timeout_s"]
+            until = min(start + request["timeout_s"], self.channel.until or float("inf"))
             status, stragglers, timed_out = self.attend(pid, pipes, stdin, kept, until)
         (out, out_left), (err, err_left) = kept[0].result(), kept[1].result()
         signalled = os.WIFSIGNALED(status)

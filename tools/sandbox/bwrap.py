@@ -188,8 +188,11 @@ class Bwrap(Supervised):
         lines = self._stderr.read(4000).decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else ""
 
-    def _oom_kills(self) -> int:
+    def _mark(self) -> float:
         return self._group.oom_kills() if self._group else 0
+
+    def _out_of_memory(self, mark: float) -> bool:
+        return self._mark() > mark
 
 
 def missing() -> str:

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# A Docker engine of its own, beside any other: for machines without one, and for tests.
+#   scripts/docker_engine.sh install   packages of Debian or Ubuntu; as root
+#   scripts/docker_engine.sh start     starts it, prints the variables that point to it
+#   scripts/docker_engine.sh stop      ends it and what runs in it
+# It changes nothing of the machine's network. Everything is below $AGENTGYM_DOCKER_ROOT, by default
+# /var/lib/agentgym-docker:
+#   eval "$(scripts/docker_engine.sh start)"
+set -euo pipefail
+root=${AGENTGYM_DOCKER_ROOT:-/var/lib/agentgym-docker}
+socket=$root/docker.sock
+pidfile=$root/docker.pid
+
+answers() { curl --silent --max-time 2 --unix-socket "$socket" http://docker/_ping | grep -q OK; }
+
+running() { [ -f "$pidfile" ] && kill -0 "$(cat "$pidfile")" 2>/dev/null; }
+
+case "${1:-}" in
+install)
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		bubblewrap busybox-static curl docker.io git python3 >/dev/null
+	;;
+start)
+	if ! answers; then
+		mkdir -p "$root"
+		running || rm -f "$pidfile" "$root/exec/containerd/containerd.pid"
+		setsid dockerd --host "unix://$socket" --pidfile "$pidfile" \
+			--data-root "$root/data" --exec-root "$root/exec" \
+			--storage-driver overlay2 --live-restore --bridge none --iptables=false \
+			--ip6tables=false --ip-forward=false --ip-masq=false \
+			</dev/null >"$root/log" 2>&1 &
+		for _ in $(seq 100); do
+			if answers; then break; fi
+			sleep 0.1
+		done
+	fi
+	if ! answers; then
+		tail -n 5 "$root/log" >&2
+		echo "the engine did not start; its log is $root/log" >&2
+		exit 1
+	fi
+	echo "export DOCKER_HOST=unix://$socket"
+	;;
+stop)
+	if running; then
+		pid=$(cat "$pidfile")
+		docker --host "unix://$socket" ps -q | xargs -r docker --host "unix://$socket" rm -f >/dev/null
+		kill "$pid"
+		while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+	fi
+	;;
+*)
+	sed -n '2,8s/^# \{0,1\}//p' "$0"
+	exit 2
+	;;
+esac
