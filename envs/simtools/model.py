@@ -163,7 +163,9 @@ def _read(said: str, tool: SimTool) -> Answer:
     Raises:
         _Unusable: it is not one JSON object of the form that was asked for.
     """
-    text = said.rpartition("</think>")[2].strip()
+    text = said.strip()
+    if text.startswith("<think>"):  # where the server does not keep it apart
+        text = text.partition("</think>")[2].strip()
     if not text:
         raise _Unusable("the reply is empty")
     if len(text) > MOST_REPLY:

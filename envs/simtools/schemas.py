@@ -174,11 +174,16 @@ def parameters_of(schema: Mapping[str, JSON]) -> Mapping[str, Any]:
 
 def _number(schema: Mapping[str, Any], key: str, *, whole: bool) -> JSON:
     step = schema.get("multipleOf", 1 if whole else 0.5)
-    low = schema.get("minimum", schema.get("exclusiveMinimum", 1 - step) + step)
-    high = schema.get("maximum", schema.get("exclusiveMaximum", max(99, low + 99)))
-    first = -(-low // step)
-    last = max(first, high // step - (schema.get("exclusiveMaximum") == high))
-    value = (first + number(int(last - first) + 1, key)) * step
+    least = schema.get("minimum", schema.get("exclusiveMinimum"))
+    most = schema.get("maximum", schema.get("exclusiveMaximum"))
+    if least is None:
+        least = 1 if most is None or most >= 1 else most - 98
+    if most is None:
+        most = max(99, least + 98)
+    first, last = -(-least // step), most // step  # in steps
+    first += schema.get("exclusiveMinimum") == first * step
+    last -= schema.get("exclusiveMaximum") == last * step
+    value = (first + number(max(0, int(last - first)) + 1, key)) * step
     return int(value) if whole else float(value)
 
 
