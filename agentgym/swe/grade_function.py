@@ -1,0 +1,183 @@
+"""Grades a function: it runs in a sandbox and answers calls, and is judged outside.
+
+The process that runs what was submitted gets arguments and writes values as JSON. It never holds an
+expected value, and the process that compares never imports what was submitted. So there is nothing
+in it to forge: code that takes it over can only give other answers to the same questions.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agentgym.errors import SandboxDied
+from agentgym.swe.tamper import tripwires
+from agentgym.swe.verdict import Verdict
+from agentgym.toolcalls.strict import Malformed, read_json
+from agentgym.tools.sandbox import ExecResult, Limits, Sandbox, open_sandbox
+from agentgym.types import JSON
+
+__all__ = ["Case", "FunctionGrader", "same_value"]
+
+LIMITS: Final = Limits(memory_mb=256, disk_mb=16, tmp_mb=16, file_mb=16, pids=16)
+MAX_ANSWERS: Final = 1 << 20
+"""Bytes of all answers together."""
+
+_SOURCE: Final = Path(__file__).with_name("_answer_calls.py").read_text("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One call, and what it must bring.
+
+    Attributes:
+        arguments: by position. value: what must be returned, where `error` is empty.
+        error: the name of the exception that must be raised instead.
+    """
+
+    arguments: tuple[JSON, ...]
+    value: JSON = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What came of running a module."""
+
+    answers: tuple[Mapping[str, JSON], ...]
+    why: str  #: why there are not more of them
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionGrader:
+    """Judges sources of one task. Every verdict has a sandbox of its own.
+
+    Attributes:
+        function: the name of what is called. cases: the calls, none of which is shown to an agent
+            together with its value unless the task says so.
+        gold: a source that is right, for the control run. before: the source that was given out.
+        sandbox: see `open_sandbox`. timeout_s: seconds for all cases together.
+    """
+
+    function: str
+    cases: tuple[Case, ...]
+    gold: str
+    before: str = ""
+    sandbox: str = "auto"
+    timeout_s: float = 5.0
+
+    def grade(self, source: str) -> Verdict:
+        """Judge a source.
+
+        Where a case has no answer at all, the right source is run the same way: if it answers, the
+        fault is the submission's (V20).
+
+        Raises:
+            EpisodeFailure: no sandbox could be started, or the control run failed too.
+            ConfigError: there is no sandbox on this machine.
+        """
+        tamper = tuple(f"tripwire:{name}" for name in tripwires(source, self.before))
+        asked = self._ask(source)
+        if len(asked.answers) < len(self.cases) and not self._control():
+            raise SandboxDied(f"the control run failed: {asked.why}")
+        results = _results(self.cases, asked)
+        failed = next((name for name, said in results.items() if said != "passed"), "")
+        if failed:
+            return Verdict(False, f"{failed}: {results[failed]}", tamper, results)
+        return Verdict(True, "", tamper, results)
+
+    def answers(self, source: str, calls: Sequence[Sequence[JSON]]) -> list[str]:
+        """Return what calls bring, in words for an agent; shorter where it ended early.
+
+        Raises:
+            EpisodeFailure, ConfigError: as `grade`.
+        """
+        asked = self._ask(source, calls)
+        said = [
+            json.dumps(each["value"]) if "value" in each else f"raises {each['error']}"
+            for each in asked.answers
+        ]
+        return said if len(said) == len(calls) else [*said, asked.why]
+
+    def _control(self) -> bool:
+        asked = self._ask(self.gold)
+        return all(said == "passed" for said in _results(self.cases, asked).values())
+
+    def _ask(self, source: str, calls: Sequence[Sequence[JSON]] | None = None) -> _Asked:
+        """Run a module in a fresh sandbox."""
+        if calls is None:
+            calls = [case.arguments for case in self.cases]
+        asked = {"source": source, "function": self.function, "calls": [list(c) for c in calls]}
+        stdin = json.dumps(asked).encode("ascii")
+        sandbox = open_sandbox(self.sandbox, limits=LIMITS)
+        try:
+            result = _run(sandbox, stdin, self.timeout_s)
+        except SandboxDied as error:
+            why = "the memory was used up" if error.out_of_memory else "it ended its sandbox"
+            return _Asked((), why)
+        finally:
+            sandbox.close()
+        return _read(result, len(calls))
+
+
+def _run(sandbox: Sandbox, stdin: bytes, timeout_s: float) -> ExecResult:
+    # -I and -S: nothing of the working folder, of the environment or of site-packages is imported.
+    argv = ["python3", "-I", "-S", "-c", _SOURCE]
+    return sandbox.exec(argv, stdin=stdin, timeout_s=timeout_s, max_output=MAX_ANSWERS)
+
+
+def _read(result: ExecResult, wanted: int) -> _Asked:
+    """Read answers strictly; what follows a line that is none does not count."""
+    if result.stdout_left_out:
+        return _Asked((), f"its answers are longer than {MAX_ANSWERS} bytes")
+    answers: list[Mapping[str, JSON]] = []
+    for line in result.stdout.decode("utf-8", "replace").splitlines():
+        try:
+            answer, end = read_json(line)
+        except Malformed as error:
+            return _Asked(tuple(answers), f"an answer is {error.problem.message:.100}")
+        fits = isinstance(answer, dict) and len(answer) == 1 and end == len(line)
+        if not fits or not isinstance(answer, dict) or not {"value", "error"} & answer.keys():
+            return _Asked(tuple(answers), "an answer is not in the agreed form")
+        answers.append(answer)
+    if len(answers) > wanted:
+        return _Asked((), f"{len(answers)} answers to {wanted} calls")
+    if result.timed_out:
+        return _Asked(tuple(answers), f"it took more than {result.seconds:.0f} s")
+    if result.oom_killed:
+        return _Asked(tuple(answers), "the memory was used up")
+    return _Asked(tuple(answers), "it ended before it had answered")
+
+
+def _results(cases: Sequence[Case], asked: _Asked) -> dict[str, str]:
+    """Return what became of each case, in words that say nothing of the expected values."""
+    results = {}
+    for k, case in enumerate(cases):
+        answer = asked.answers[k] if k < len(asked.answers) else None
+        if answer is None:
+            said = asked.why
+        elif "error" in answer:
+            right = bool(case.error) and answer["error"] == case.error
+            said = "passed" if right else f"raises {str(answer['error'])[:80]}"
+        elif case.error or not same_value(answer["value"], case.value):
+            said = "another value"
+        else:
+            said = "passed"
+        results[f"case {k + 1}"] = said
+    return results
+
+
+def same_value(got: JSON, wanted: JSON) -> bool:
+    """Return whether two JSON values are equal, and of equal types all the way down (V05).
+
+    >>> same_value(1, True), same_value(2.0, 2), same_value([1, {"a": None}], [1, {"a": None}])
+    (False, False, True)
+    """
+    if type(got) is not type(wanted):
+        return False
+    if isinstance(got, dict) and isinstance(wanted, dict):
+        return got.keys() == wanted.keys() and all(same_value(got[k], wanted[k]) for k in wanted)
+    if isinstance(got, list) and isinstance(wanted, list):
+        return len(got) == len(wanted) and all(map(same_value, got, wanted))
+    return got == wanted
