@@ -229,7 +229,8 @@ class Folders(World):
         return path
 
     def _to(self, path: str, new: str) -> str:
-        self.state["files"][self._vacant(new)] = self.state["files"].pop(path)
+        new = self._vacant(new)
+        self.state["files"][new] = self.state["files"].pop(path)
         return f"now {new}"
 
     def values(self, argument: str) -> Iterable[str]:
