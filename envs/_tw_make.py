@@ -49,7 +49,8 @@ class Generator:
         # Another version of textworld makes other games of the same arguments.
         identity = shlex.join([textworld.__version__, *self._arguments])
         digest = hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
-        self.folder = (folder or cache_folder()) / f"{kind}-{digest}"
+        # Resolved: tw-make runs in a folder of its own.
+        self.folder = (folder or cache_folder()).expanduser().resolve() / f"{kind}-{digest}"
         self.names = tuple(f"{seed}.z8" for seed in range(count))
 
     def path(self, name: object) -> Path:

@@ -48,16 +48,27 @@ def f1(said: str, gold: str) -> float:
     >>> f1("the river Danube", "Danube")  # 1 of 2 words said, 1 of 1 asked for
     0.6666666666666666
     """
-    return _f1(said, gold, Counter)
+    ours, theirs = normalise(said), normalise(gold)
+    if ours != theirs and (ours in _VERDICTS or theirs in _VERDICTS):
+        return 0.0
+    ours_count, theirs_count = Counter(ours.split()), Counter(theirs.split())
+    common = (ours_count & theirs_count).total()
+    return 2 * common / (ours_count.total() + theirs_count.total()) if common else 0.0
 
 
 def f1_of_sets(said: str, gold: str) -> float:
-    """Return `f1` over sets of words instead, as the code of IGPO (arXiv 2510.14967) has it.
+    """Return the F1 of the sets of words, as the code of IGPO (arXiv 2510.14967) has it.
+
+    There, articles are words like others, and yes and no are answers like others.
 
     >>> f1("New York, New York", "New York"), f1_of_sets("New York, New York", "New York")
     (0.6666666666666666, 1.0)
+    >>> f1("the Danube", "Danube"), f1_of_sets("the Danube", "Danube")
+    (1.0, 0.6666666666666666)
     """
-    return _f1(said, gold, lambda words: Counter(set(words)))
+    ours, theirs = _words(said), _words(gold)
+    common = len(ours & theirs)
+    return 2 * common / (len(ours) + len(theirs)) if common else 0.0
 
 
 def best(score: Callable[[str, str], float], said: str, golds: Iterable[str]) -> float:
@@ -73,10 +84,5 @@ SCORES: Final[Mapping[str, Callable[[str, str], float]]] = {
 """The scores by the names that the environment's option `reward` has for them."""
 
 
-def _f1(said: str, gold: str, count: Callable[[list[str]], Counter[str]]) -> float:
-    ours, theirs = normalise(said), normalise(gold)
-    if ours != theirs and (ours in _VERDICTS or theirs in _VERDICTS):
-        return 0.0
-    ours_count, theirs_count = count(ours.split()), count(theirs.split())
-    common = (ours_count & theirs_count).total()
-    return 2 * common / (ours_count.total() + theirs_count.total()) if common else 0.0
+def _words(text: str) -> set[str]:
+    return {*text.lower().translate(_PUNCTUATION).split()} or {*text.lower().split()}

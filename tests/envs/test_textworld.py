@@ -185,6 +185,14 @@ def test_single_file_and_generated_games_are_kept(
     assert not list(tmp_path.iterdir()), "nothing is made before it is played"
 
 
+def test_games_are_made_in_a_folder_named_from_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make("textworld", generate="coin_collector --level 1", count=1, games="here").reset(seed=0)
+    assert list((tmp_path / "here").rglob("*.z8"))
+
+
 def test_what_tw_make_refuses_is_told(tmp_path: Path) -> None:
     env = make("textworld", generate="coin_collector --levl 3", games=str(tmp_path))
     with pytest.raises(ConfigError, match=r"`tw-make tw-coin_collector --levl 3 --seed 1` failed"):
