@@ -31,8 +31,8 @@ SPLITS = ("train", "valid_seen", "valid_unseen")
 
 _HELP = (
     "write some with `agentgym export-alfworld FOLDER` or get the original data set with "
-    "`alfworld-download`, then pass the folder as games=FOLDER or in the environment variable "
-    "ALFWORLD_DATA"
+    "`alfworld-download`, then pass the folder as games=FOLDER (in a recipe "
+    "env.options.games=FOLDER) or in the environment variable ALFWORLD_DATA"
 )
 
 
@@ -231,9 +231,9 @@ def _folder(games: str | None, split: str | None) -> Path:
         raise UnknownName("split of alfworld", split, SPLITS)
     if not (folder / split).is_dir():
         there = [name for name in SPLITS if (folder / name).is_dir()]
-        raise ConfigError(
-            f"{folder} has no split {split!r}, only: {', '.join(there) or 'none'}; {_HELP}"
-        )
+        if not there:
+            raise ConfigError(f"there are no ALFWorld games in {folder}; {_HELP}")
+        raise ConfigError(f"{folder} has no split {split!r}, only: {', '.join(there)}; {_HELP}")
     return folder / split
 
 

@@ -52,8 +52,10 @@ class Named(config.Section):
 
 class Model(config.Section):
     shorthand: ClassVar[str] = "path"
+    alternatives: ClassVar[tuple[str, ...]] = ("path", "preset")
 
-    path: Path = Path("policy")
+    path: Path | None = Path("policy")
+    preset: str = ""
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 
@@ -454,3 +456,13 @@ def test_sections_are_frozen_and_describe_themselves() -> None:
 def test_the_configuration_needs_no_torch() -> None:
     code = "import sys, agentgym.config; assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_alternatives_replace_each_other_from_layer_to_layer(tmp_path: Path) -> None:
+    file = tmp_path / "r.toml"
+    file.write_text('[model]\npath = "big"\ndtype = "bfloat16"\n')
+    model = config.load(Recipe, file, ["model.preset=tiny"]).model
+    assert (model.path, model.preset, model.dtype) == (Path("policy"), "tiny", "bfloat16")
+    file.write_text('[model]\npreset = "tiny"\n')
+    model = config.load(Recipe, file, ["model=big"]).model
+    assert (model.path, model.preset) == (Path("big"), "")

@@ -63,6 +63,7 @@ class ModelConfig(Section):
 
     shorthand = "path"
     shorthand_clears = True
+    alternatives = ("path", "preset")
     path: str = ""
     """A model in Hugging Face format: a folder, or a name that `transformers` can download."""
     preset: str | None = None

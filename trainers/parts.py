@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -29,7 +30,7 @@ from agentgym.trainers.credit.combine import make_scheme
 from agentgym.trainers.critic import Critic, targets_of
 from agentgym.trainers.losses.base import Loss
 from agentgym.trainers.normalise import Normalise, normalise_of
-from agentgym.trainers.policies import new_policy
+from agentgym.trainers.policies import PRESETS, new_policy
 from agentgym.trainers.schedule import Points, check_schedule, scheduled
 from agentgym.trainers.texts import texts_within
 from agentgym.types import Trajectory
@@ -152,6 +153,8 @@ def check(config: TrainConfig, *, model: bool = True) -> Scheme:
             check_agent(config, env)
         finally:
             env.close()
+    if config.model.preset and config.model.preset not in PRESETS:
+        raise UnknownName("policy preset", config.model.preset, PRESETS)
     if model and config.model.path:
         _check_model(config, config.model.path)
     for source in dict.fromkeys(config.agent.models.values()):
@@ -169,6 +172,13 @@ def check(config: TrainConfig, *, model: bool = True) -> Scheme:
 def _check_model(config: TrainConfig, source: str) -> None:
     _load(AutoConfig, source)
     _renderer(config, _load(AutoTokenizer, source))
+    for weights in sorted(Path(source).expanduser().glob("*.safetensors")):
+        try:
+            with safe_open(weights, "pt"):  # reads what says where each matrix lies
+                pass
+        except (OSError, SafetensorError) as error:
+            why = f"{weights}: {error}"
+            raise ConfigError(f"the model {source!r} cannot be loaded: {why}") from error
 
 
 def _try_out(
@@ -332,9 +342,11 @@ def _load(cls: Any, source: str | Path, **options: object) -> Any:
         )
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
+    if looks_local and (Path(text).expanduser() / "run.json").is_file():
+        raise ConfigError(f"{text} is a run, not a model; its policy is {text}/policy")
     try:
         return cls.from_pretrained(str(Path(text).expanduser()) if looks_local else text, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ConfigError(f"the model {text!r} cannot be loaded: {error}") from error
     finally:
         if bars:

@@ -13,6 +13,7 @@ from agentgym.cli import (
     doctor,
     evaluate,
     export_alfworld,
+    fetch,
     fsck,
     gc,
     info,
@@ -50,6 +51,7 @@ app.command("rollout", rich_help_panel=RUN)(rollout.command)
 app.command("train", rich_help_panel=RUN)(train.command)
 app.command("eval", rich_help_panel=RUN)(evaluate.command)
 app.add_typer(lab.app, name="lab", rich_help_panel=RUN)
+app.command("fetch", rich_help_panel=RUN)(fetch.command)
 app.command("serve-tools", rich_help_panel=RUN)(serve_tools.command)
 app.command("credit", rich_help_panel=RECORDS)(credit.command)
 app.command("replay", rich_help_panel=RECORDS)(replay.command)
@@ -99,6 +101,12 @@ def main(arguments: list[str] | None = None) -> None:
         fail(str(error), code=2 if isinstance(error, UserError) else 1)
     except KeyboardInterrupt:
         fail("interrupted", code=130)
+    except OSError as error:
+        if debug:
+            raise
+        if error.filename is not None:
+            fail(f"{error.filename}: {error.strerror}", code=2)
+        fail(str(error))
     except Exception as error:
         if debug:
             raise

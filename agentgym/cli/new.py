@@ -28,7 +28,7 @@ def env(name: Name, out: Folder = Path(".")) -> None:
         path,
         (f"agentgym check {path}", "try out its contract"),
         (f"agentgym play {path}", "play it yourself"),
-        (f"agentgym train guess env={_dotted(path)}", "train a small policy on it"),
+        (f"agentgym train guess env={_named(path)}", "train a small policy on it"),
     )
 
 
@@ -39,7 +39,7 @@ def credit(name: Name, out: Folder = Path(".")) -> None:
     _tell(
         path,
         (f"agentgym check {path}", "try out its contract"),
-        (f"agentgym train household-grpo credit={_dotted(path)}", "train with it"),
+        (f"agentgym train household-grpo credit={_named(path)}", "train with it"),
     )
 
 
@@ -120,8 +120,10 @@ def _write(kind: str, name: str, out: Path) -> Path:
     return path
 
 
-def _dotted(path: Path) -> str:
-    """Return how an object in a file of the current folder is named."""
+def _named(path: Path) -> str:
+    """Return how a recipe names the object in a file: by its path, if that is not here."""
+    if path.parent != Path("."):
+        return str(path)
     source = path.read_text("utf-8")
     found = re.search(r"^class (\w+)", source, re.MULTILINE)
     assert found is not None

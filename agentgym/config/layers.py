@@ -118,6 +118,8 @@ def merge(base: Tree, over: Tree, model: type[Section] | None, *, clears: bool =
             if clears and section and section.shorthand_clears:
                 other = short in value and value[short] != below.get(short)
                 below = {} if other else below
+            if clears and section and any(each in value for each in section.alternatives):
+                below = {k: v for k, v in below.items() if k not in section.alternatives}
             merged[key] = merge(below, value, section, clears=clears)
         else:
             merged[key] = value

@@ -37,6 +37,8 @@ class Section(pydantic.BaseModel):
             `credit = "grpo"` means `credit.name = "grpo"`.
         shorthand_clears: whether another value of that field drops what an earlier layer said in
             this section, because those keys belonged to the former value.
+        alternatives: fields of which one has a value at most: a layer that names one drops what
+            an earlier one said of the others.
     """
 
     model_config = ConfigDict(
@@ -49,6 +51,7 @@ class Section(pydantic.BaseModel):
     )
     shorthand: ClassVar[str] = ""
     shorthand_clears: ClassVar[bool] = False
+    alternatives: ClassVar[tuple[str, ...]] = ()
 
     @pydantic.model_validator(mode="before")
     @classmethod

@@ -39,6 +39,22 @@ def test_new_names(agentgym: Run, workplace: Path) -> None:
     assert "Did you mean 'env'?" in agentgym("new", "envv", "x", code=2).words
 
 
+def test_new_says_how_to_train_what_lies_in_another_folder(agentgym: Run) -> None:
+    pytest.importorskip("torch")
+    said = agentgym("new", "env", "zed", "--out", "games").words
+    assert "agentgym train guess env=games/zed.py" in said
+    agentgym("train", "guess", "env=games/zed.py", "--dry-run")
+
+
+def test_a_folder_that_cannot_be_written_is_named(agentgym: Run, workplace: Path) -> None:
+    (workplace / "file").write_text("")
+    words = ["export-alfworld", "file/games", "--size", "tiny", "-n", "1"]
+    assert "file/games" in agentgym(*words, code=2).err
+    pytest.importorskip("torch")
+    words = ["new", "policy", "file/p", "--env", "guess", "--episodes", "3"]
+    assert "file/p: Not a directory" in agentgym(*words, code=2).err
+
+
 def test_new_policy(agentgym: Run, workplace: Path) -> None:
     pytest.importorskip("torch")
     said = agentgym("new", "policy", "p", "--env", "guess", "--episodes", 20).words

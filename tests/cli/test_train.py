@@ -66,6 +66,23 @@ def test_a_run_and_what_can_be_done_with_it(agentgym: Run, workplace: Path) -> N
     assert "policy r (step 2)" in agentgym("eval", "r", "-n", 1).words
 
 
+def test_models_that_cannot_be_loaded_are_found_before_anything_is_written(
+    agentgym: Run, workplace: Path
+) -> None:
+    huge = agentgym("train", "guess", "model.preset=huge", "--dry-run", code=2).err
+    assert "no policy preset 'huge'" in huge
+    agentgym("new", "policy", "p", "--env", "guess", "--episodes", 5)
+    weights = workplace / "p" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    cut = agentgym("train", "guess", "model=p", "--out", "r", code=2).err
+    assert "the model 'p' cannot be loaded" in cut
+    assert not (workplace / "r").exists()
+    (workplace / "g").mkdir()
+    (workplace / "g" / "run.json").write_text("{}")
+    run = agentgym("train", "guess", "model=g", "--dry-run", code=2).err
+    assert "g is a run, not a model; its policy is g/policy" in run
+
+
 def test_the_default_folder_is_named_after_the_recipe(agentgym: Run, workplace: Path) -> None:
     (workplace / "runs" / "guess").mkdir(parents=True)
     said = agentgym("train", "guess", *QUICK, "train.iterations=0", "eval.episodes=0").words
