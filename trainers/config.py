@@ -204,9 +204,28 @@ class RolloutConfig(Section):
     """The run stops when more than this share of an iteration's episodes fails for good."""
 
 
-class RewardConfig(Section):
-    """What is added to the environment's rewards in training."""
+class ToolEconomyConfig(Section):
+    """How a right answer is worth more the fewer tool calls it took."""
 
+    shorthand = "name"
+    name: Literal["none", "otc-ppo", "otc-grpo"] = "none"
+    """Which variant; see `agentgym.trainers.economy`."""
+    alpha: float = Field(default=1.0, gt=0)
+    """Factor of what is left of the outcome."""
+    c: float | None = Field(default=None, gt=0)
+    """How slowly it falls with the calls; by default the turn limit."""
+    part: str = "outcome"
+    """The part of rewards that it is about; "*": the whole reward."""
+
+
+class RewardConfig(Section):
+    """What becomes of the environment's rewards in training."""
+
+    parts: dict[str, float] = Field(default_factory=dict)
+    """Weights of the named parts that the rewards of turns are made of. Parts without a weight
+    count 0 then, and so does what has no name, which is called "rest". Empty: all count 1."""
+    tool_economy: ToolEconomyConfig = ToolEconomyConfig()
+    """Whether tool calls make a right answer worth less: none | otc-ppo | otc-grpo."""
     invalid_action_penalty: float = Field(default=0.0, ge=0)
     """Taken off for every action that the environment does not understand. See
     `agentgym.trainers.prepare.penalise_invalid_actions` for why it is off."""

@@ -33,6 +33,10 @@ def counts(score: Score, metrics: Mapping[str, float], groups: int) -> dict[str,
     found = {"mean turns": f"{score.mean_turns:.1f}"}
     if score.valid_actions is not None:
         found["invalid actions"] = f"{1 - score.valid_actions:.1%}"
+    if score.mean_tool_calls is not None:
+        found["mean tool calls"] = f"{score.mean_tool_calls:.1f}"
+    if len(score.mean_parts) > 1:
+        found["rewards by part"] = ", ".join(f"{n} {v:.2f}" for n, v in score.mean_parts.items())
     if "credit/zero_signal_groups" in metrics:
         silent = round(metrics["credit/zero_signal_groups"] * groups)
         found["groups without signal"] = f"{silent} of {groups}"
@@ -52,7 +56,8 @@ def measured_on(config: TrainConfig, count: int, temperature: float) -> str:
     """Return what an evaluation measures on."""
     env = config.env
     options = env_options(config, env.held_out)
-    named = ", ".join(dict.fromkeys(str(v) for v in (env.preset, *options.values()) if v))
+    given = [v if isinstance(v, str) else f"{k}={v}" for k, v in options.items() if v]
+    named = ", ".join(dict.fromkeys(str(v) for v in (env.preset, *given) if v))
     how = f"sampled at temperature {temperature:g}" if temperature else "greedy"
     worlds = f"{env.name} ({named})" if named else env.name
     return f"{count} held-out worlds of {worlds}, {how}"

@@ -7,6 +7,7 @@ from agentgym.agents import Agent
 from agentgym.backends.base import Backend
 from agentgym.rollout import Driver, EnvPool, Limits, Task, collect, run_lockstep
 from agentgym.statistics import wilson
+from agentgym.trainers.economy import TOOL_CALLS, tool_calls
 from agentgym.trainers.prepare import valid_action_share
 from agentgym.types import JSON, Group, Trajectory
 
@@ -23,6 +24,7 @@ class Score:
     valid_actions: float | None  #: share of actions the environment understood; None: it is mute
     mean_parts: Mapping[str, float] = field(default_factory=dict)
     """The named parts of `mean_return`, as far as rewards have names (`Turn.reward_parts`)."""
+    mean_tool_calls: float | None = None  #: of an episode; None: no turn says how many it made
 
     @classmethod
     def of(cls, trajectories: Sequence[Trajectory]) -> "Score":
@@ -32,6 +34,7 @@ class Score:
         parts: dict[str, float] = {}
         for name, part in (p for t in counted for k in t.turns for p in k.reward_parts.items()):
             parts[name] = parts.get(name, 0.0) + part
+        told = any(TOOL_CALLS in turn.facts for t in counted for turn in t.turns)
         return cls(
             episodes=len(counted),
             successes=sum(t.success is True for t in counted),
@@ -40,6 +43,7 @@ class Score:
             mean_turns=sum(len(t.turns) for t in counted) / total,
             valid_actions=valid_action_share(counted),
             mean_parts={name: part / total for name, part in sorted(parts.items())},
+            mean_tool_calls=sum(map(tool_calls, counted)) / total if told else None,
         )
 
     @property
@@ -66,6 +70,8 @@ class Score:
         }
         if self.valid_actions is not None:
             found["valid_actions"] = self.valid_actions
+        if self.mean_tool_calls is not None:
+            found["tool_calls"] = self.mean_tool_calls
         found |= {f"reward_{name}": part for name, part in self.mean_parts.items()}
         return {f"{prefix}/{name}": value for name, value in found.items()}
 

@@ -16,13 +16,13 @@ import torch
 
 from agentgym.records import RunFolder
 from agentgym.trainers import parts
-from agentgym.trainers.config import TrainConfig
+from agentgym.trainers.config import RewardConfig, TrainConfig
 from agentgym.trainers.credit.base import credited, total
 from agentgym.trainers.critic import targets_of
 from agentgym.trainers.evaluate import Score
 from agentgym.trainers.pack import pack
 from agentgym.trainers.parts import stream
-from agentgym.trainers.prepare import mean_kl, shape_rewards
+from agentgym.trainers.prepare import mean_kl, mean_return
 from agentgym.trainers.progress import Progress, Silent
 from agentgym.trainers.schedule import values_at
 from agentgym.trainers.session import Session
@@ -78,7 +78,7 @@ def iterate(session: Session) -> None:
     config, scheme, iteration = session.config, session.scheme, session.iteration + 1
 
     groups = session.annotate(session.collect())
-    rewarded = [shape_rewards(group, config.reward) for group in groups]
+    rewarded = session.shape(groups)
     credit = scheme.credit_at(iteration)
     advantages = [credited(credit, group) for group in rewarded]
     normalised = scheme.normalise(rewarded, advantages)
@@ -94,6 +94,8 @@ def iterate(session: Session) -> None:
     session.policy.backend.policy_version = session.learner.version
 
     at = {f"credit/{name}": v for name, v in values_at(scheme.schedule, iteration).items()}
+    if config.reward != RewardConfig():
+        at["reward/learned_return"] = mean_return(rewarded)
     if config.reward.kl_coef:
         at["reward/kl"] = mean_kl(groups, config.reward.kl)
     session.report(groups, total(advantages).metrics() | at | metrics)

@@ -28,6 +28,7 @@ from agentgym.trainers.config import TrainConfig
 from agentgym.trainers.credit.base import Annotator, CreditScheme
 from agentgym.trainers.credit.combine import make_scheme
 from agentgym.trainers.critic import Critic, targets_of
+from agentgym.trainers.economy import ToolEconomy, economy_of
 from agentgym.trainers.losses.base import Loss
 from agentgym.trainers.normalise import Normalise, normalise_of
 from agentgym.trainers.policies import PRESETS, new_policy
@@ -106,6 +107,7 @@ class Scheme:
     driver: Driver
     annotators: tuple[Annotator, ...] = ()
     schedule: Mapping[str, Points] = field(default_factory=dict)
+    economy: ToolEconomy | None = None
 
     @property
     def helpers(self) -> frozenset[str]:
@@ -146,11 +148,13 @@ def check(config: TrainConfig, *, model: bool = True) -> Scheme:
     if context.name not in CONTEXTS:
         raise UnknownName("context", context.name, CONTEXTS)
     shown: Any = build(CONTEXTS[context.name], context.params, where="rollout.context")
-    for more in (config.env.train, config.env.held_out):
+    economy = None
+    for more in (config.env.held_out, config.env.train):
         env = make(config.env.name, **env_options(config, more))
         try:
             _try_out(env, config, credit, annotators)
             check_agent(config, env)
+            economy = economy_of(config, env)
         finally:
             env.close()
     if config.model.preset and config.model.preset not in PRESETS:
@@ -163,7 +167,7 @@ def check(config: TrainConfig, *, model: bool = True) -> Scheme:
     if config.rollout.tool_calls != "auto":
         tool_format(config.rollout.tool_calls)
     driver, schedule = DRIVERS[config.rollout.driver], config.credit.schedule
-    scheme = Scheme(credit, scope, loss, shown, driver, annotators, schedule)
+    scheme = Scheme(credit, scope, loss, shown, driver, annotators, schedule, economy)
     if "critic" in scheme.helpers:
         targets_of(credit)
     return scheme
@@ -177,8 +181,9 @@ def _check_model(config: TrainConfig, source: str) -> None:
             with safe_open(weights, "pt"):  # reads what says where each matrix lies
                 pass
         except (OSError, SafetensorError) as error:
-            why = f"{weights}: {error}"
-            raise ConfigError(f"the model {source!r} cannot be loaded: {why}") from error
+            raise ConfigError(
+                f"the model {source!r} cannot be loaded: {weights}: {error}"
+            ) from error
 
 
 def _try_out(

@@ -1,24 +1,81 @@
 """Stages between rollout and credit: groups in, new groups out."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from agentgym.errors import ConfigError
+from agentgym.errors import ConfigError, nearest
 from agentgym.trainers.config import KLKind, RewardConfig
 from agentgym.trainers.credit.base import Floats
 from agentgym.trainers.credit.common import INVALID_ACTION, note, trained_mask, trained_tokens
 from agentgym.types import Group, Trajectory, Turn
+
+REST = "rest"
+"""What `[reward.parts]` of a recipe calls the part of a reward that has no name."""
 
 KL_PENALTY = "kl_penalty"
 """The name in `Turn.reward_parts` of what `penalise_kl` took off a turn's reward."""
 
 
 def shape_rewards(group: Group, config: RewardConfig) -> Group:
-    """Return the group with all that the section [reward] of a recipe takes off its rewards."""
+    """Return the group with the rewards that the section [reward] of a recipe makes of its own.
+
+    Its parts are weighed, then penalties are taken off. (The economy of tool calls has a memory and
+    is a stage of its own, before this: `agentgym.trainers.economy`.)
+    """
+    group = weigh_parts(group, config.parts)
     group = penalise_invalid_actions(group, config.invalid_action_penalty)
     return penalise_kl(group, config.kl_coef, config.kl)
+
+
+def weigh_parts(group: Group, weights: Mapping[str, float]) -> Group:
+    """Make every turn's reward the weighted sum of its named parts; without weights, nothing.
+
+    Args:
+        group: the group.
+        weights: by part; the others count 0. "rest" is what of a turn's reward has no name.
+    """
+    if not weights:
+        return group
+
+    def weighed(turn: Turn) -> Turn:
+        rest = turn.reward - math.fsum(turn.reward_parts.values())
+        parts = {name: weights.get(name, 0.0) * v for name, v in turn.reward_parts.items()}
+        reward = math.fsum([*parts.values(), weights.get(REST, 0.0) * rest])
+        return replace(turn, reward=reward, reward_parts=parts)
+
+    return _of_turns(group, weighed)
+
+
+def shown_parts(groups: Iterable[Group]) -> set[str]:
+    """Return the names of parts that the rewards of valid members have."""
+    return {
+        name
+        for group in groups
+        for t in group.trajectories_G
+        if t.valid
+        for turn in t.turns
+        for name in turn.reward_parts
+    }
+
+
+def missing_parts(groups: Sequence[Group], weights: Mapping[str, float]) -> list[str]:
+    """Return those weighed parts that no reward of the first groups of a run has.
+
+    Raises:
+        ConfigError: that is all of them, while there are other parts, or rewards without a name.
+    """
+    shown = shown_parts(groups)
+    missing = [name for name in weights if name not in shown and name != REST]
+    paid = any(r for group in groups for t in group.trajectories_G for r in t.rewards_K)
+    if missing and len(missing) == len(weights) and (shown or paid):
+        raise ConfigError(
+            f"reward.parts weighs {', '.join(map(repr, missing))}, but the rewards of the first "
+            f"episodes have no such part; {nearest(missing[0], [*shown, REST])}"
+        )
+    return missing
 
 
 def penalise_invalid_actions(group: Group, coef: float = 0.0) -> Group:
@@ -48,12 +105,7 @@ def penalise_invalid_actions(group: Group, coef: float = 0.0) -> Group:
         parts[INVALID_ACTION] = parts.get(INVALID_ACTION, 0.0) - coef
         return replace(turn, reward=turn.reward - coef, reward_parts=parts)
 
-    return replace(
-        group,
-        trajectories_G=tuple(
-            replace(t, turns=tuple(map(penalised, t.turns))) for t in group.trajectories_G
-        ),
-    )
+    return _of_turns(group, penalised)
 
 
 def penalise_kl(group: Group, coef: float = 0.0, kind: KLKind = "k1") -> Group:
@@ -100,6 +152,12 @@ def penalise_kl(group: Group, coef: float = 0.0, kind: KLKind = "k1") -> Group:
     return replace(group, trajectories_G=tuple(map(penalised, group.trajectories_G)))
 
 
+def mean_return(groups: Iterable[Group]) -> float:
+    """Return the mean return of all valid members; 0 of none."""
+    returns = [t.episode_return for group in groups for t in group.trajectories_G if t.valid]
+    return math.fsum(returns) / max(1, len(returns))
+
+
 def mean_kl(groups: Iterable[Group], kind: KLKind = "k1") -> float:
     """Return the mean of the KL estimate over the trained tokens of all valid members, in nats."""
     members = [t for group in groups for t in group.trajectories_G if t.valid]
@@ -131,6 +189,14 @@ def _kl_estimate(logprobs_T: Floats, ref_logprobs_T: Floats, kind: KLKind) -> Fl
         case "k3":
             d_T = d_T.clip(-20, 20)
             return (np.exp(d_T) - 1 - d_T).clip(-10, 10)
+
+
+def _of_turns(group: Group, change: Callable[[Turn], Turn]) -> Group:
+    members = group.trajectories_G
+    return replace(
+        group,
+        trajectories_G=tuple(replace(t, turns=tuple(map(change, t.turns))) for t in members),
+    )
 
 
 def valid_action_share(trajectories: Iterable[Trajectory]) -> float | None:

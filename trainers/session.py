@@ -21,6 +21,7 @@ from agentgym.trainers.optimizer import Optimizer, count_parameters
 from agentgym.trainers.pack import pack_demonstrations
 from agentgym.trainers.parts import Policy, stream
 from agentgym.trainers.progress import Iteration, Progress
+from agentgym.trainers.shaping import Shaping
 from agentgym.trainers.warmstart import imitate
 from agentgym.types import JSON, Group, Trajectory
 
@@ -30,7 +31,7 @@ class Session:
 
     Attributes:
         iteration: iterations of reinforcement learning that are done.
-        policy: what acts. learner: what trains it.
+        policy: what acts. learner: what trains it. shape: what makes its rewards.
         first: held-out success before reinforcement learning.
         curve: (iteration, held-out success, lower end of its interval) of every evaluation.
     """
@@ -48,6 +49,9 @@ class Session:
         self.curve: list[tuple[int, float, float]] = []
         self._watched: dict[str, list[float]] = {"success": [], "valid": [], "silent": []}
         self._warned: set[str] = set()
+        self.shape = Shaping(
+            config.reward, scheme.economy, lambda said: self._warn(said, self.iteration + 1)
+        )
         self._spent_s, self._began = 0.0, time.monotonic()
         self._pool = EnvPool()
 
@@ -207,8 +211,11 @@ class Session:
         for kind, message in found.items():
             if message and kind not in self._warned:
                 self._warned.add(kind)
-                self.run.log.append_record("warning", {"step": self.iteration, "text": message})
-                self.progress.say(f"iteration {self.iteration}: {message}", warning=True)
+                self._warn(message, self.iteration)
+
+    def _warn(self, message: str, iteration: int) -> None:
+        self.run.log.append_record("warning", {"step": iteration, "text": message})
+        self.progress.say(f"iteration {iteration}: {message}", warning=True)
 
     # Held-out worlds ----------------------------------------------------------------------------
 
@@ -275,6 +282,7 @@ class Session:
                 "critic": None if critic is None else dict(critic.counters()),
                 "watched": {k: list(v) for k, v in self._watched.items()},
                 "warned": list[JSON](sorted(self._warned)),
+                "shaping": self.shape.state(),
                 "curve": [list(point) for point in self.curve],
                 "first": None if self.first is None else self.first.as_json(),
                 "elapsed_s": self.elapsed_s,
@@ -294,6 +302,7 @@ class Session:
         self.iteration = state["iteration"]
         self._watched = {k: list(v) for k, v in state["watched"].items()}
         self._warned = set(state["warned"])
+        self.shape.load(state["shaping"])
         self.curve = [(int(i), rate, low) for i, rate, low in state["curve"]]
         self.first = None if state["first"] is None else Score(**state["first"])
         self._spent_s = state["elapsed_s"]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from agentgym.records import Record
+    from agentgym.trainers.config import RewardConfig
     from agentgym.trainers.credit.base import Advantages
     from agentgym.types import Group, Trajectory
 
@@ -50,20 +51,23 @@ def command(
     from agentgym.cli.common import show, title
     from agentgym.trainers.credit.base import require
     from agentgym.trainers.credit.combine import make_scheme
-    from agentgym.trainers.prepare import penalise_invalid_actions
+    from agentgym.trainers.prepare import shape_rewards
 
     names = scheme or ["grpo", "gigpo"]
     schemes = [make_scheme(name, where=f"--scheme {name}") for name in names]
     found, shown_step, shown_phase = _groups(run, step, phase, task)
     for one in schemes:
         require(one, _provided(found), source=f"the log of {run}")
-    coef = _penalty_of(run) if penalty is None else penalty
-    rewarded = [penalise_invalid_actions(group, coef) for group in found]
+    rewards = _rewards_of(run, penalty)
+    rewarded = [shape_rewards(group, rewards) for group in found]
     answers = [[one(group) for group in rewarded] for one in schemes]
 
     members = sum(len(group.trajectories_G) for group in found)
-    less = f", {coef:g} off for invalid actions" if coef else ""
-    show(title(f"{shown_phase} step {shown_step}: {len(found)} groups, {members} episodes{less}"))
+    coef = rewards.invalid_action_penalty
+    how = f", {coef:g} off for invalid actions" if coef else ""
+    if rewards.parts:
+        how += ", parts " + " ".join(f"{name} x {x:g}" for name, x in rewards.parts.items())
+    show(title(f"{shown_phase} step {shown_step}: {len(found)} groups, {members} episodes{how}"))
     heads = [name if len(name) <= WIDTH else f"#{i}" for i, name in enumerate(names, 1)]
     show(_summary(names, heads, answers))
     # Groups in which some scheme sees something are worth more to look at.
@@ -134,15 +138,21 @@ def _provided(groups: "Sequence[Group]") -> set[str]:
     return found
 
 
-def _penalty_of(run: Path) -> float:
-    """Return the penalty for invalid actions that a training run was configured with."""
+def _rewards_of(run: Path, penalty: float | None) -> "RewardConfig":
+    """Return what a training run makes of rewards, as far as episodes alone can tell.
+
+    The economy of tool calls depends on earlier iterations, and the KL penalty on a model.
+    """
     import tomllib
 
     from agentgym.records.folder import CONFIG
+    from agentgym.trainers.config import RewardConfig
 
     path = run / CONFIG
     said: Any = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
-    return float(said.get("reward", {}).get("invalid_action_penalty", 0.0))
+    own = RewardConfig.model_validate(said.get("reward", {}))
+    coef = own.invalid_action_penalty if penalty is None else penalty
+    return RewardConfig(parts=own.parts, invalid_action_penalty=coef)
 
 
 def _summary(

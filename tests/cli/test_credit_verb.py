@@ -150,3 +150,20 @@ def test_it_needs_no_torch(run: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "house: returns 1, 0" in done.stdout
+
+
+def test_parts_of_rewards_have_the_run_s_weights(agentgym: Run, workplace: Path) -> None:
+    folder = workplace / "weighed"
+    folder.mkdir()
+    (folder / "config.toml").write_text("[reward.parts]\nstyle = 0.5\n")
+    made = group("house", [[0, 1], [0, 0, 0]], None)
+    turns = made.trajectories_G[0].turns
+    styled = dataclasses.replace(turns[0], reward=2.0, reward_parts={"style": 2.0})
+    first = dataclasses.replace(made.trajectories_G[0], turns=(styled, turns[1]))
+    log = TrajectoryLog(folder / LOG)
+    members = (first, *made.trajectories_G[1:])
+    log.append_group(dataclasses.replace(made, trajectories_G=members), step=1)
+    log.close()
+    done = agentgym("credit", folder, "-s", "rloo")
+    assert "parts style x 0.5" in done.words
+    assert "house: returns 1, 0" in done.out  # of 3, the unnamed 1 has no weight
