@@ -76,6 +76,7 @@ def contents(folder: Path, packages: list[str]) -> dict[str, Path | str | bytes 
     core = Path(os.path.realpath(which("git"))).parent.parent / "lib/git-core"
     for top in (stdlib, core, Path("/usr/share/git-core/templates")):
         found |= {str(path).lstrip("/"): value for path, value in tree(top)}
+    found |= compiled(found, folder / "compiled", str(python))
     if packages:
         site = folder / "site"
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(site), *packages]
@@ -86,6 +87,20 @@ def contents(folder: Path, packages: list[str]) -> dict[str, Path | str | bytes 
     for library in libraries(programs):
         found[f"usr/{str(library).lstrip('/').removeprefix('usr/')}"] = library
     return found
+
+
+def compiled(
+    found: dict[str, Path | str | bytes | None], folder: Path, python: str
+) -> dict[str, Path | str | bytes | None]:
+    """Return the compiled modules: in a container that cannot be changed nobody could keep them."""
+    for path, value in found.items():
+        if isinstance(value, Path) and value.suffix == ".py":
+            copy = folder / path
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(value, copy)
+    how = ["--invalidation-mode", "unchecked-hash", "-q", "-s", str(folder), "-p", "/"]
+    subprocess.run([python, "-m", "compileall", *how, str(folder)], stdout=subprocess.DEVNULL)
+    return {str(path.relative_to(folder)): path for path in folder.rglob("*.pyc")}
 
 
 def tree(top: Path) -> Iterator[tuple[Path, Path | str]]:

@@ -555,7 +555,7 @@ ATTACKS: tuple[Attack, ...] = (
     ("S11 daemon holds stdout", s11_daemon_holds_stdout, ("tree_kill",)),
     ("S12 kill the supervisor", s12_kill_the_supervisor, ("tree_kill", "syscalls")),
     ("S13 kill everything", s13_kill_everything, ("tree_kill",)),
-    ("S14 network", s14_network, ("network", "syscalls")),
+    ("S14 network", s14_network, ("network",)),
     ("S15 kernel interfaces", s15_kernel_interfaces, ("syscalls",)),
     ("S16 system files", s16_system_files, ("files",)),
     ("S17 setuid program", s17_setuid_program, ("syscalls",)),

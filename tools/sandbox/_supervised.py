@@ -290,12 +290,14 @@ class Supervised(Sandbox):
 
 
 def held(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the caps that a supervisor's findings decide: network and system calls."""
+    """Return the caps that a supervisor's findings decide: network and system calls.
+
+    Without the filter there may be sockets that no network namespace holds.
+    """
+    filtered = bool(facts["seccomp"])
     return {
-        "network": set(facts["devices"]) <= {"lo"},
-        "syscalls": bool(
-            facts["seccomp"] and not facts["capabilities"] and not facts["new_privileges"]
-        ),
+        "network": filtered and set(facts["devices"]) <= {"lo"},
+        "syscalls": filtered and not facts["capabilities"] and not facts["new_privileges"],
     }
 
 
