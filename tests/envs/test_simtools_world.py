@@ -210,8 +210,8 @@ def test_references_within_a_schema() -> None:
 
 
 def test_objects_are_closed() -> None:
-    schema: dict[str, JSON] = {"type": "object", "properties": {"inner": {"type": "object", "properties": {
-        "a": {"type": "integer"}}}}}  # fmt: skip
+    inner: JSON = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    schema: dict[str, JSON] = {"type": "object", "properties": {"inner": inner}}
     assert Form(schema).fault({"inner": {"a": 1}}) is None
     assert "'b' was unexpected" in str(Form(schema).fault({"inner": {"b": 1}}))
     assert Form(schema).fault({"iner": {}}) == "'iner' is not known; did you mean 'inner'?"
