@@ -4,8 +4,8 @@ Runs the recipe `quickstart` from the very start with several seeds (initial wei
 demonstrations, everything) and prints the sampled success on 500 fresh held-out worlds after the
 warm start and at the end, the wall time and the CPU time, all of it included.
 
-    python bench/quickstart.py                      # three seeds, two threads: up to 25 minutes
-    python bench/quickstart.py --seeds 0 threads=1  # any key=value of the recipe
+    python bench/quickstart.py                      # three seeds: up to 25 minutes
+    python bench/quickstart.py --seeds 0 threads=2  # any key=value of the recipe
 """
 
 import argparse
