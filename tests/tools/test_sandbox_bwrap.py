@@ -1,6 +1,7 @@
 """The embedded sandbox: its contract, the attacks S01 to S30, and how it ends."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -200,3 +201,13 @@ def test_choosing() -> None:
     with closing(open_sandbox(limits=SMALL, workdir="/testbed")) as sandbox:
         assert sandbox.caps.backend == "bwrap"
         assert sandbox.exec(["pwd"]).stdout == b"/testbed\n"
+
+
+def test_the_page_on_sandboxes_runs() -> None:
+    page = Path(__file__).parent.parent.parent / "docs/sandboxes.md"
+    mark = f"<!-- not run: needs bubblewrap; tests/tools/{Path(__file__).name} runs it -->"
+    blocks = re.findall(rf"{mark}\n```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    namespace: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), namespace)
