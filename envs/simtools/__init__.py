@@ -13,7 +13,16 @@ from agentgym.envs.simtools.files import dialogues_of
 from agentgym.envs.simtools.generate import SIZES, SPLITS, draw_dialogue
 from agentgym.envs.simtools.model import escaped
 from agentgym.envs.simtools.outside import Moment, Outside
-from agentgym.envs.simtools.rules import Entry, Scene, planned, same, shown, verdict, wanted
+from agentgym.envs.simtools.rules import (
+    MOST_SAID,
+    Entry,
+    Scene,
+    planned,
+    same,
+    shown,
+    verdict,
+    wanted,
+)
 from agentgym.envs.simtools.schemas import need_jsonschema, parameters_of
 from agentgym.envs.simtools.world import World
 from agentgym.errors import ConfigError, ResetNeeded, UnknownName, nearest
@@ -221,7 +230,7 @@ class SimTools(ToolEnv):
     def heard(self, text: str) -> Outcome:
         """End the user turn: judge, score, and let the user go on or the dialogue end."""
         outcome = Outcome("", action_valid=True)
-        self._settle(self._verdicts(text, False), outcome)
+        self._settle(self._verdicts(text[:MOST_SAID], False), outcome)
         criteria = self._turn.checklist
         self._missed |= any(each.id not in self._satisfied for each in criteria)
         last = self._user_turn + 1 == len(self.dialogue.turns)

@@ -29,6 +29,9 @@ from agentgym.types import JSON
 MOST_STRAY_NUMBERS: Final = 2
 """Numbers that an answer may hold although neither the user nor a tool ever named them."""
 
+MOST_SAID: Final = 10_000
+"""Characters of an answer that are looked at."""
+
 PATH_STEP: Final = re.compile(r"(\w+)(?:\[(?:(min|max) (\w+)|(\d+))\])?")
 _NUMBER: Final = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?")
 _MISSING: Final = object()
@@ -51,7 +54,7 @@ class Scene:
     Attributes:
         turn: of the user, from 0. memory: all successful calls of the episode, in order.
         heard: what the user said so far, this turn last.
-        said: what the agent says to end the turn; None: it has not ended it.
+        said: what the agent says to end the turn, `MOST_SAID` at most; None: it goes on.
         options: values that a result may have by the schemas, by the name of the field.
         expected: what the criteria of this turn want to hear.
     """

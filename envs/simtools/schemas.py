@@ -75,6 +75,9 @@ class Form:
     def __deepcopy__(self, memo: object) -> "Form":
         return self
 
+    def __reduce__(self) -> tuple[type["Form"], tuple[Mapping[str, JSON]]]:
+        return Form, (self.schema,)
+
     def fault(self, value: JSON) -> str | None:
         """Return what keeps a value from fitting, in one line, or None if it fits."""
         try:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,15 @@ def test_snapshots_can_be_restored_elsewhere(tmp_path: Path) -> None:
         assert (one.turns, list(one.gold() or ())) == (1, plan[1:])
         futures.append([(*one.step(action), one.state_key()) for action in plan[1:]])
     assert futures[0] == futures[1] == futures[2]
+
+
+def test_pickling(tmp_path: Path) -> None:
+    env = playing(tmp_path)
+    plan = list(env.gold() or ())
+    env.step(plan[0])
+    other = pickle.loads(pickle.dumps(env))
+    assert other.state_key() == env.state_key()
+    assert play(other, plan[1:]) == play(env, plan[1:])
 
 
 def test_gold_knows_when_it_is_too_late(tmp_path: Path) -> None:
@@ -516,3 +526,10 @@ def test_shop_is_what_its_file_says() -> None:
     dialogue = shop_dialogue()
     assert [each.name for each in dialogue.tools] == ["order", "look_up", "cancel", "list_orders"]
     assert dialogue.options["status"] == ("placed", "shipped", "cancelled") * 2
+
+
+def test_only_the_beginning_of_an_endless_answer_is_looked_at(tmp_path: Path) -> None:
+    for before, score in ((0, 0.5), (2_000_000, 0.3)):
+        env = playing(tmp_path)
+        env.step(calls(("order", TEA)))
+        assert env.step(f"{'. ' * before} {price(env)}")[1] == pytest.approx(score)

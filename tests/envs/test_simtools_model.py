@@ -213,6 +213,18 @@ def test_J02_in_a_rollout_the_simulators_fault_is_retried_and_masked(tmp_path: P
     assert len(attempts) == 6
 
 
+def test_a_judge_without_a_verdict_masks_the_episode(tmp_path: Path) -> None:
+    data = shop()
+    data["checklist"][0][1] = {"id": "polite", "question": "Is it polite?", "weight": 0.4}
+    task = Task("simtools", {"dialogues": written(tmp_path, data), "split": "all",
+                             "judge": "test_simtools_model:broken"})  # fmt: skip
+    agent = ScriptedAgent([calls(("order", TEA)), "12"])
+    [group] = collect([task], 1, agent, None, seed=0, limits=Limits(), max_failure_rate=1.0)
+    [trajectory] = group.trajectories_G
+    assert trajectory.failure is not None
+    assert (trajectory.failure.boundary, trajectory.valid) == ("judge", False)
+
+
 # J09 ----------------------------------------------------------------------------------------------
 
 ODD = [
