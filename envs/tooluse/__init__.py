@@ -165,7 +165,7 @@ class ToolUse(ToolEnv):
         now.forbidden = now.forbidden or says_impossible(text)
         valid = bool(text.strip())
         if self.user != "none":
-            piece = next_piece(task.pieces, now.told, text)
+            piece = next_piece([goal.pieces for goal in task.goals], now.told, text)
             if piece is not None:
                 now.told = (*now.told, piece)
                 said = self._said(task.pieces[piece], text)

@@ -22,9 +22,10 @@ class Shop(World):
     name = "shop"
     about = "You look after the orders of a shop."
     rules = (
-        "An open order may be cancelled or changed.",
-        "A shipped order may be neither cancelled nor changed nor taken back.",
-        "A delivered order cannot be cancelled or changed any more; it can be taken back.",
+        "An order that is given up is cancelled while it is open, and taken back once it was "
+        "delivered.",
+        "Only open orders may be changed. A shipped order may be neither changed, nor cancelled, "
+        "nor taken back.",
         "Money goes back only when that is asked for, after the order was cancelled or taken back, "
         "and only in the way in which the order was paid.",
         "An item may be swapped only for one of which some are left.",

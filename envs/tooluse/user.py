@@ -42,15 +42,28 @@ def user_named(user: object) -> Chat | None:
     return chat_named(user, max_tokens=256)
 
 
-def next_piece(pieces: Sequence[str], told: Sequence[int], said: str) -> int | None:
+def next_piece(goals: Sequence[Sequence[str]], told: Sequence[int], said: str) -> int | None:
     """Return which piece a user tells next, or None if all were told.
 
-    Asked for something, it is the piece that has most words in common with the question; otherwise
-    the next.
+    One thing after the other: the first piece of it, then those that are asked for (that with the
+    most and longest words in common with the question), then the rest in order.
+
+    Args:
+        goals: the pieces of each. told: numbers of those told, counted over all goals.
+        said: what the agent said.
     """
-    missing = [k for k in range(len(pieces)) if k not in told]
     words = {*tokens_of(said)}
-    return max(missing, key=lambda k: len(words & {*tokens_of(pieces[k])}), default=None)
+    first = 0
+    for pieces in goals:
+        numbers = range(first, first + len(pieces))
+        missing = [k for k in numbers if k not in told]
+        if first in missing:
+            return first
+        if missing:
+            shared = {k: words & {*tokens_of(pieces[k - first])} for k in missing}
+            return max(missing, key=lambda k: sum(map(len, shared[k])))
+        first += len(pieces)
+    return None
 
 
 def repeated(pieces: Sequence[str]) -> str:

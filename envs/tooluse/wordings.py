@@ -13,7 +13,7 @@ SHOP: Final[Wordings] = {
     "drop": (
         (
             "{who} no longer wants the {what}.",
-            "Please end an order. | It is the {what} of {who}.",
+            "An order is to be given up. | It is the {what} of {who}.",
             "{who} has had second thoughts about the {what} | and wants to give it up.",
         ),
         (
@@ -54,7 +54,7 @@ SHOP: Final[Wordings] = {
     "left": (
         (
             "How many of the item {what} are left?",
-            "Look into the store: | how many {what} are there?",
+            "Look into the store: | how many of the item {what} are there?",
         ),
         ("Tell me how much {what} we still have in stock.",),
     ),
@@ -210,8 +210,8 @@ BANK: Final[Wordings] = {
     "transfer": (
         (
             "Move {amount} from the {sort} account of {who} to the {other} account of {whom}.",
-            "{who} owes {whom} money: | {amount}. | It comes from the {sort} account | and goes "
-            "to the {other} account.",
+            "{who} owes {whom} money. | The amount is {amount}. | It comes from the {sort} account "
+            "| and goes to the {other} account.",
         ),
         (
             "{whom} shall receive {amount} on the {other} account. | {who} pays for it, | from the "
