@@ -9,6 +9,10 @@ import json
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the module takes time to import
+    from typing import Any
+
 
 def main() -> None:
     """Read what is asked, answer one line per call."""
@@ -17,8 +21,8 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):  # what the module prints is no answer
         os.dup2(null, number)
-    names = {"__name__": "solution"}
-    function = None
+    names: "dict[str, Any]" = {"__name__": "solution"}
+    function: "Any" = None
     said = ""
     try:
         exec(compile(asked["source"], "solution.py", "exec"), names)
@@ -29,7 +33,7 @@ def main() -> None:
         answer = {"error": said}
         if not said:
             try:
-                answer = {"value": function(*arguments)}  # type: ignore[misc]
+                answer = {"value": function(*arguments)}
             except BaseException as error:
                 answer = {"error": type(error).__name__}
         try:

@@ -18,7 +18,7 @@ from agentgym.toolcalls.strict import Malformed, read_json
 from agentgym.tools.sandbox import ExecResult, Limits, Sandbox, open_sandbox
 from agentgym.types import JSON
 
-__all__ = ["Case", "FunctionGrader", "same_value"]
+__all__ = ["Case", "FunctionGrader", "FunctionTask", "same_value"]
 
 LIMITS: Final = Limits(memory_mb=256, disk_mb=16, tmp_mb=16, file_mb=16, pids=16)
 MAX_ANSWERS: Final = 1 << 20
@@ -40,6 +40,30 @@ class Case:
     value: JSON = None
     error: str = ""
 
+    @property
+    def wanted(self) -> str:
+        """What must come of it, in words."""
+        return f"raises {self.error}" if self.error else json.dumps(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTask:
+    """A function to repair.
+
+    Attributes:
+        key: unique among tasks that may be judged in one process. statement: what it is to do.
+        function: its name. source: of the module that is given out. fixed: a right one.
+        cases: what is judged by. examples: what the agent may see and run.
+    """
+
+    key: str
+    statement: str
+    function: str
+    source: str
+    fixed: str
+    cases: tuple[Case, ...]
+    examples: tuple[Case, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -54,16 +78,11 @@ class FunctionGrader:
     """Judges sources of one task. Every verdict has a sandbox of its own.
 
     Attributes:
-        function: the name of what is called. cases: the calls, none of which is shown to an agent
-            together with its value unless the task says so.
-        gold: a source that is right, for the control run. before: the source that was given out.
+        task: what is judged; its right source is for control runs.
         sandbox: see `open_sandbox`. timeout_s: seconds for all cases together.
     """
 
-    function: str
-    cases: tuple[Case, ...]
-    gold: str
-    before: str = ""
+    task: FunctionTask
     sandbox: str = "auto"
     timeout_s: float = 5.0
 
@@ -77,11 +96,11 @@ class FunctionGrader:
             EpisodeFailure: no sandbox could be started, or the control run failed too.
             ConfigError: there is no sandbox on this machine.
         """
-        tamper = tuple(f"tripwire:{name}" for name in tripwires(source, self.before))
+        tamper = tuple(f"tripwire:{name}" for name in tripwires(source, self.task.source))
         asked = self._ask(source)
-        if len(asked.answers) < len(self.cases) and not self._control():
+        if len(asked.answers) < len(self.task.cases) and not self._control():
             raise SandboxDied(f"the control run failed: {asked.why}")
-        results = _results(self.cases, asked)
+        results = _results(self.task.cases, asked)
         failed = next((name for name, said in results.items() if said != "passed"), "")
         if failed:
             return Verdict(False, f"{failed}: {results[failed]}", tamper, results)
@@ -101,14 +120,15 @@ class FunctionGrader:
         return said if len(said) == len(calls) else [*said, asked.why]
 
     def _control(self) -> bool:
-        asked = self._ask(self.gold)
-        return all(said == "passed" for said in _results(self.cases, asked).values())
+        asked = self._ask(self.task.fixed)
+        return all(said == "passed" for said in _results(self.task.cases, asked).values())
 
     def _ask(self, source: str, calls: Sequence[Sequence[JSON]] | None = None) -> _Asked:
         """Run a module in a fresh sandbox."""
         if calls is None:
-            calls = [case.arguments for case in self.cases]
-        asked = {"source": source, "function": self.function, "calls": [list(c) for c in calls]}
+            calls = [case.arguments for case in self.task.cases]
+        asked: dict[str, object] = {"source": source, "function": self.task.function}
+        asked["calls"] = [list(arguments) for arguments in calls]
         stdin = json.dumps(asked).encode("ascii")
         sandbox = open_sandbox(self.sandbox, limits=LIMITS)
         try:
