@@ -33,7 +33,8 @@ $(VENV)/.setup-train: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.setup-dev: $(VENV)/.setup-train
-	$(PIP) install -c constraints.txt --editable '.[train,alfworld,textworld,search,simtools,http,mcp,swe,dev]'
+	$(PIP) install -c constraints.txt --editable '.[train,alfworld,textworld,search,simtools,http,mcp,bfcl,swe,dev]'
+	$(BIN)/agentgym fetch bfcl
 	@touch $@
 
 check: setup ## formatting, lint, types, direction of imports

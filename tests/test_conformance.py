@@ -30,7 +30,14 @@ def textworld_games(folder: Path) -> dict[str, JSON]:
     return {"games": str(folder), "generate": "coin_collector --level 2", "count": 2}
 
 
-DATA = {"alfworld": alfworld_games, "textworld": textworld_games}
+def bfcl_copy(_folder: Path) -> dict[str, JSON]:
+    pytest.importorskip("mpmath", reason="needs the extra 'bfcl'")
+    from agentgym.envs.bfcl.fetch import fetch
+
+    return {"path": str(fetch())}
+
+
+DATA = {"alfworld": alfworld_games, "bfcl": bfcl_copy, "textworld": textworld_games}
 """What environments over data of others are given to play with."""
 
 

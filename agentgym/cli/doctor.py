@@ -18,6 +18,7 @@ EXTRAS = {
     "textworld": (("textworld",), "TextWorld games"),
     "search": (("bm25s",), "multi-hop questions"),
     "http": (("aiohttp",), "play with models behind HTTP"),
+    "bfcl": (("mpmath",), "services of the benchmark BFCL"),
     "mcp": (("mcp",), "tools of MCP servers, and tools offered to others"),
 }
 
