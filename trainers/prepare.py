@@ -1,7 +1,7 @@
 """Stages between rollout and credit: groups in, new groups out."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -61,19 +61,21 @@ def shown_parts(groups: Iterable[Group]) -> set[str]:
     }
 
 
-def missing_parts(groups: Sequence[Group], weights: Mapping[str, float]) -> list[str]:
-    """Return those weighed parts that no reward of the first groups of a run has.
+def missing_parts(groups: Sequence[Group], wanted: Collection[str]) -> list[str]:
+    """Return those of the parts that a recipe names which no reward of a run's first groups has.
 
     Raises:
         ConfigError: that is all of them, while there are other parts, or rewards without a name.
     """
     shown = shown_parts(groups)
-    missing = [name for name in weights if name not in shown and name != REST]
+    missing = [name for name in wanted if name not in shown and name != REST]
     paid = any(r for group in groups for t in group.trajectories_G for r in t.rewards_K)
-    if missing and len(missing) == len(weights) and (shown or paid):
+    if missing and len(missing) == len(wanted) and (shown or paid):
+        hint = "; if it comes later, also give a part that is there a weight, such as 0"
         raise ConfigError(
-            f"reward.parts weighs {', '.join(map(repr, missing))}, but the rewards of the first "
-            f"episodes have no such part; {nearest(missing[0], [*shown, REST])}"
+            f"the section [reward] names the parts {', '.join(map(repr, missing))}, but the "
+            f"rewards of the first episodes have none of them; "
+            f"{nearest(missing[0], [*shown, REST])}{hint if shown else ''}"
         )
     return missing
 

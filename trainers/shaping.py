@@ -18,21 +18,24 @@ class Shaping:
     ) -> None:
         """Begin with an empty memory; `warn` is told what the user should know."""
         self._config, self._economy, self._warn = config, economy, warn
-        self._checked, self._fewest = not config.parts, Fewest()
+        self._wanted = set(config.parts)
+        if economy is not None and economy.part != "*":
+            self._wanted.add(economy.part)
+        self._checked, self._fewest = not self._wanted, Fewest()
 
     def __call__(self, groups: Sequence[Group]) -> list[Group]:
         """Return the groups of an iteration with the rewards that are learned from.
 
         Raises:
-            ConfigError: the recipe weighs parts that the first rewards do not have.
+            ConfigError: the recipe names parts, and the first rewards have none of them.
         """
         if not self._checked:
-            missing, shown = missing_parts(groups, self._config.parts), shown_parts(groups)
+            missing, shown = missing_parts(groups, sorted(self._wanted)), shown_parts(groups)
             self._checked = bool(shown)
             if missing and shown:
                 self._warn(
-                    f"reward.parts weighs {', '.join(missing)}, which no reward has had so far; "
-                    f"there are {', '.join(sorted(shown))}"
+                    f"the section [reward] names {', '.join(missing)}, which no reward has had so "
+                    f"far; there are {', '.join(sorted(shown))}"
                 )
         changed = []
         for group in groups:

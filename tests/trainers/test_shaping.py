@@ -120,10 +120,10 @@ def test_parts_that_no_reward_has() -> None:
     group = episodes([({"outcome": 1.0, "format": 0.0}, 0)])
     assert missing_parts([group], {"outcome": 1.0, "form": 1.0}) == ["form"]
     assert missing_parts([group], {"rest": 1.0}) == []
-    with pytest.raises(ConfigError, match=r"'formt', but .* no such part; did you mean 'format'"):
+    with pytest.raises(ConfigError, match=r"'formt', but .* none of them; did you mean 'format'"):
         missing_parts([group], {"formt": 1.0})
     unnamed = example([[1.0], [0.0]])
-    with pytest.raises(ConfigError, match="no such part; known: rest"):
+    with pytest.raises(ConfigError, match=r"none of them; known: rest$"):
         missing_parts([unnamed], {"outcome": 1.0})
     # Where nobody was rewarded there is nothing to say yet.
     assert missing_parts([example([[0.0]])], {"outcome": 1.0}) == ["outcome"]
@@ -136,11 +136,26 @@ def test_missing_parts_are_told_once_and_refused_at_the_first_rewards() -> None:
     assert said == []
     shaping([episodes([({"outcome": 1.0}, 0)])])
     shaping([episodes([({"outcome": 1.0}, 0)])])
-    assert said == ["reward.parts weighs form, which no reward has had so far; there are outcome"]
+    assert said == [
+        "the section [reward] names form, which no reward has had so far; there are outcome"
+    ]
     late = Shaping(RewardConfig(parts={"outcom": 1.0}), None, said.append)
     late([example([[0.0]])])
     with pytest.raises(ConfigError, match="did you mean 'outcome'"):
         late([episodes([({"outcome": 1.0}, 0)])])
+
+
+def test_the_part_that_tool_calls_make_less_of_must_be_there() -> None:
+    def shaping(part: str) -> Shaping:
+        return Shaping(RewardConfig(), ToolEconomy("otc-ppo", c=4.0, part=part), lambda _: None)
+
+    group = episodes([({"f1": 1.0}, 2)])
+    with pytest.raises(
+        ConfigError, match=r"names the parts 'outcome'.*known: f1, rest; if it comes"
+    ):
+        shaping("outcome")([group])
+    assert rewards(shaping("f1")([group])[0])[0][0] < 1
+    assert rewards(shaping("*")([example([[1.0]])])[0]) == [[1.0]]
 
 
 # The economy of tool calls ------------------------------------------------------------------------
