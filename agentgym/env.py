@@ -93,6 +93,8 @@ class TextEnv(gymnasium.Env[str, str]):
             recording of what the outside said. "none": never.
         noop: the action that stands for doing nothing.
         stated_facts: names of facts that its turns state (`agentgym.types.Turn.facts`).
+        rewards_turns: False where only the turn that ends an episode can have a reward, so that
+            credit that needs rewards of turns is refused; an instance may know better.
 
     `info` after `reset` and `step` holds `success` and, where the environment knows them,
     `action_valid`, `reward_parts`, `messages` (the structured form of the observation),
@@ -111,6 +113,7 @@ class TextEnv(gymnasium.Env[str, str]):
     determinism: Determinism = "exact"  #: an instance may have its own, by its options
     noop: ClassVar[str] = ""
     stated_facts: ClassVar[frozenset[str]] = frozenset()
+    rewards_turns: bool = True
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 - Gymnasium's own form
 
     name: str = ""

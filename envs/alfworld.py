@@ -64,6 +64,7 @@ class Alfworld(TextEnv):
     instructions = Household.instructions
     max_turns = 50
     noop = "look"
+    rewards_turns = False
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ class Guess(TextEnv):
 
     instructions = "Guess the number. Answer with the number alone."
     max_turns = 6
+    rewards_turns = False
 
     def begin(self, options: Mapping[str, Any]) -> str:
         """Draw the number."""

@@ -190,7 +190,8 @@ def _try_out(
     env: TextEnv, config: TrainConfig, credit: CreditScheme, annotators: Sequence[Annotator]
 ) -> None:
     env.reset(seed=0)
-    check_supply(credit, config.credit.name, annotators, env)
+    shaped = bool(config.reward.invalid_action_penalty or config.reward.kl_coef)
+    check_supply(credit, config.credit.name, annotators, env, shaped)
     if "state_key" in credit.needs and env.state_key() is None:
         raise ConfigError(
             f"the credit scheme {config.credit.name!r} compares turns by their state_key, which is "

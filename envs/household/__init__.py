@@ -77,6 +77,7 @@ class Household(TextEnv):
         )
         self.size, self.split, self.task = size, split, task
         self.dense_rewards, self.show_admissible = dense_rewards, show_admissible
+        self.rewards_turns = dense_rewards
         self.play: Play | None = None
         self.best = 0.0
 

@@ -69,6 +69,7 @@ class Search(TextEnv):
     )
     presets: ClassVar[Mapping[str, Mapping[str, JSON]]] = {size: {"size": size} for size in SIZES}
     noop = "wait"
+    rewards_turns = False
 
     def __init__(
         self,

@@ -65,6 +65,8 @@ class Mute(TextEnv):
         return Outcome("Thank you.", 1.0, terminated=True, success=True)
 
 
+DENSE = "env.options.dense_rewards=true"
+
 TINY: Mapping[str, object] = {
     "env": {"name": "guess"},
     "model": {"preset": "tiny"},
@@ -335,8 +337,20 @@ def test_a_scheme_that_needs_state_keys_is_refused_where_there_are_none() -> Non
         parts.check(tiny(f"env={__name__}:Mute", "credit=grpo"))
 
 
+def test_a_scheme_that_needs_rewards_of_turns_is_refused_where_only_the_end_is_rewarded() -> None:
+    wanted = "TurnReturn needs turn_reward, which the environment '(guess|household)' does not"
+    for override in ("credit=turn_return", "credit=grpo + turn_return", "credit=gated"):
+        with pytest.raises(ConfigError, match="turn_reward, which the environment 'guess' does"):
+            parts.check(tiny(override))
+    with pytest.raises(ConfigError, match=wanted):
+        parts.check(load_recipe("household-grpo", ["credit=turn_return"]))
+    parts.check(load_recipe("household-grpo", ["credit=turn_return", DENSE]))
+    parts.check(tiny("credit=turn_return", "reward.invalid_action_penalty=0.1"))
+
+
 def test_schemes_are_summed_from_the_command_line() -> None:
-    config = load_recipe("guess", ["credit=0.5*gigpo(gamma=0.9) + turn_return"])
+    penalty = "reward.invalid_action_penalty=0.1"
+    config = load_recipe("guess", ["credit=0.5*gigpo(gamma=0.9) + turn_return", penalty])
     assert parts.check(config).credit.needs == {"state_key", "turn_reward"}
     with pytest.raises(UnknownName, match="did you mean 'gigpo'"):
         parts.check(load_recipe("guess", ["credit=0.5*gipgo + grpo"]))

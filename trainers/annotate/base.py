@@ -79,7 +79,11 @@ def make_annotators(
 
 
 def check_supply(
-    credit: CreditScheme, name: str, annotators: Collection[Annotator], env: TextEnv
+    credit: CreditScheme,
+    name: str,
+    annotators: Collection[Annotator],
+    env: TextEnv,
+    shaped: bool = False,
 ) -> None:
     """Check that a scheme gets what it needs, from the environment or from annotators.
 
@@ -87,6 +91,7 @@ def check_supply(
         credit: the scheme. name: what the recipe calls it.
         annotators: those of the run.
         env: an environment, after `reset`.
+        shaped: whether the recipe itself changes the rewards of single turns.
 
     Raises:
         ConfigError: something is missing; names the scheme, the annotator and the environment.
@@ -104,4 +109,6 @@ def check_supply(
                 f"{env.name!r} {why}; choose another scheme or environment"
             )
     supplied = provided.union(*(annotator.provides for annotator in annotators))
+    if shaped:
+        supplied |= {"turn_reward"}
     require(credit, supplied, source=f"the environment {env.name!r}")

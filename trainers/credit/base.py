@@ -199,7 +199,7 @@ def require(scheme: CreditScheme, provided: Collection[str], *, source: str) -> 
 def provided_by(env: TextEnv | type[TextEnv]) -> frozenset[str]:
     """Return what an environment supplies to schemes and annotators, as far as its class shows."""
     cls = env if isinstance(env, type) else type(env)
-    found = {"turn_reward", "action_valid"}
+    found = {"action_valid"} | ({"turn_reward"} if env.rewards_turns else set())
     if cls.state_key is not TextEnv.state_key:
         found.add("state_key")
     if cls.answer is not TextEnv.answer:
