@@ -4,18 +4,22 @@ import itertools
 import json
 from typing import Any
 
+import openai_servers
 import pytest
 import tooluse_users
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentgym.agents import GoldAgent
+from agentgym.backends.scripted import Scripted
 from agentgym.env import make
 from agentgym.envs.tooluse import ASK, SORRY, ToolUse
 from agentgym.envs.tooluse.answers import tokens_of
 from agentgym.envs.tooluse.names import SPLITS
 from agentgym.envs.tooluse.plan import last_words
 from agentgym.envs.tooluse.tasks import SIZES, WORLDS, differing
-from agentgym.errors import EpisodeFailure, ResetNeeded, UnknownName, UserError
+from agentgym.errors import EpisodeFailure, ResetNeeded, TooManyFailures, UnknownName, UserError
+from agentgym.rollout import Task, collect
 from agentgym.testing import check_env
 from agentgym.toolcalls import Problem, Reply
 from agentgym.types import JSON, ToolCall
@@ -587,3 +591,43 @@ def test_j10_the_same_episode_again() -> None:
     first, second = talkative("tooluse_users:polite"), talkative("tooluse_users:polite")
     for each in plan(first):
         assert first.step(each) == second.step(each)
+
+
+def test_a_model_behind_a_server_plays_the_user() -> None:
+    pytest.importorskip("aiohttp", reason="needs the extra 'http'")
+
+    def respond(got: openai_servers.Got) -> openai_servers.Reply:
+        if got.method == "GET":
+            return openai_servers.Reply(openai_servers.MODELS)
+        data = json.loads(got.body["messages"][1]["content"])
+        return openai_servers.Reply(openai_servers.said(f"Hello! {data['say']}"))
+
+    with openai_servers.serve(respond) as server:
+        env = talkative(f"openai:{server.url}#tiny")
+        assert env.reset(seed=env.np_random_seed)[0] == f"Hello! {env.task.pieces[0]}"
+        assert play(env, plan(env)) == (1.0, True)
+
+
+def test_episodes_with_a_failing_user_are_masked() -> None:
+    options: dict[str, JSON] = {"size": "tiny", "user": "tooluse_users:absent"}
+    tasks = [Task("tooluse", options=options, seed=0)]
+    backend = Scripted(["done"])
+    with pytest.raises(TooManyFailures, match="absent: no answer"):
+        collect(tasks, 2, GoldAgent(), backend, seed=0)
+    [group] = collect(tasks, 2, GoldAgent(), backend, seed=0, max_failure_rate=1.0)
+    assert group.valid_G == (False, False)
+    for trajectory in group.trajectories_G:
+        assert trajectory.failure is not None
+        assert trajectory.failure.boundary == "simulator"
+
+
+def test_rollouts_keep_parts_and_facts() -> None:
+    tasks = [Task("tooluse", options={"size": "small"}, seed=seed) for seed in range(5)]
+    for group in collect(tasks, 2, GoldAgent(), Scripted(["done"]), seed=0):
+        for trajectory in group.trajectories_G:
+            *turns, last = trajectory.turns
+            assert trajectory.success is True
+            assert last.reward_parts == {"outcome": 1.0, "format": 0.0}
+            assert last.facts == {"state_right": True, "answers_right": True, "tool_calls": 0}
+            assert all(turn.facts == {"tool_calls": 1} for turn in turns)
+            assert all(turn.observation.messages[0].role == "tool" for turn in trajectory.turns[1:])
