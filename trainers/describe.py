@@ -28,8 +28,17 @@ def facts(config: TrainConfig, weights: int, folder: Path) -> dict[str, str]:
     return found
 
 
-def counts(score: Score, metrics: Mapping[str, float], groups: int) -> dict[str, str]:
-    """Return what deserves a line about an iteration; `groups`: how many it had."""
+def counts(
+    score: Score, metrics: Mapping[str, float], groups: int, retried: int = 0
+) -> dict[str, str]:
+    """Return what deserves a line about an iteration.
+
+    Args:
+        score: of its episodes.
+        metrics: of the learner and of credit.
+        groups: how many it had.
+        retried: episodes that the platform spoiled and that were played again.
+    """
     found = {"mean turns": f"{score.mean_turns:.1f}"}
     if score.valid_actions is not None:
         found["invalid actions"] = f"{1 - score.valid_actions:.1%}"
@@ -42,6 +51,8 @@ def counts(score: Score, metrics: Mapping[str, float], groups: int) -> dict[str,
         found["groups without signal"] = f"{silent} of {groups}"
     if "credit/singleton_anchor_turns" in metrics:
         found["turns in a state of their own"] = f"{metrics['credit/singleton_anchor_turns']:.0%}"
+    if retried:
+        found["episodes retried"] = str(retried)
     found["episodes masked"] = str(score.failures)
     if "critic/explained_variance" in metrics:
         found["variance that the critic explains"] = f"{metrics['critic/explained_variance']:.0%}"

@@ -3,7 +3,9 @@
 Axis: I iterations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+from agentgym.errors import nearest
 
 WINDOW = 8
 """Iterations that are averaged on either side of a comparison."""
@@ -48,6 +50,21 @@ def no_signal(silent_I: Sequence[float]) -> str | None:
         f"in the last {WINDOW} iterations {_mean(silent_I[-WINDOW:]):.0%} of the groups were all "
         "alike and taught nothing: tasks are too hard or too easy for this policy. A longer warm "
         "start, other tasks or larger groups may help."
+    )
+
+
+def parts_never_seen(named: Collection[str], seen: Collection[str]) -> str | None:
+    """Return a warning if credit goes by parts of the reward that the environment never gave.
+
+    >>> parts_never_seen({"tets"}, {"tests", "format"})
+    "no turn had the part 'tets' of the reward, by which credit goes; did you mean 'tests'?"
+    """
+    missing = sorted(set(named) - set(seen))
+    if not missing:
+        return None
+    return (
+        f"no turn had the part {missing[0]!r} of the reward, by which credit goes; "
+        f"{nearest(missing[0], seen)}"
     )
 
 

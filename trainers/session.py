@@ -14,6 +14,7 @@ from agentgym.records import Checkpoint, RunFolder
 from agentgym.rollout import EnvPool, collect, rewritten_share
 from agentgym.trainers import acting, describe, monitor, parts
 from agentgym.trainers.config import TrainConfig
+from agentgym.trainers.credit.base import parts_named_by
 from agentgym.trainers.critic import Critic
 from agentgym.trainers.evaluate import Score, evaluate
 from agentgym.trainers.learner import Learner
@@ -49,6 +50,8 @@ class Session:
         self.curve: list[tuple[int, float, float]] = []
         self._watched: dict[str, list[float]] = {"success": [], "valid": [], "silent": []}
         self._warned: set[str] = set()
+        self._parts: set[str] = set()  # of rewards, in this process
+        self._retried = 0  # episodes of this iteration
         self.shape = Shaping(
             config.reward, scheme.economy, lambda said: self._warn(said, self.iteration + 1)
         )
@@ -168,7 +171,9 @@ class Session:
             on_episode=attempts.append,
         )
         kept = {id(t) for group in groups for t in group.trajectories_G}
-        for failed in (t for t in attempts if id(t) not in kept):
+        retried = [t for t in attempts if id(t) not in kept]
+        self._retried = len(retried)
+        for failed in retried:
             task = parts.task_of(failed).key
             self.run.log.append(failed, step=iteration, task=task, phase="retried")
         return groups
@@ -185,7 +190,10 @@ class Session:
         self.iteration += 1
         trajectories = [t for group in groups for t in group.trajectories_G]
         score = Score.of(trajectories)
-        named = {"train/rewritten_share": rewritten_share(trajectories)}
+        named = {
+            "train/rewritten_share": rewritten_share(trajectories),
+            "train/retried": float(self._retried),
+        }
         named |= {k if "/" in k else f"learner/{k}": v for k, v in metrics.items()}
         self.run.metrics(
             self.iteration,
@@ -197,7 +205,8 @@ class Session:
         self._watched["success"].append(score.rate)
         self._watched["valid"].append(1.0 if score.valid_actions is None else score.valid_actions)
         self._watched["silent"].append(metrics.get("credit/zero_signal_groups", 0.0))
-        counts = describe.counts(score, metrics, len(groups))
+        self._parts |= {p for t in trajectories for turn in t.turns for p in turn.reward_parts}
+        counts = describe.counts(score, metrics, len(groups), self._retried)
         of = self.config.train.iterations
         self.progress.iteration(Iteration(self.iteration, of, score, counts, self.elapsed_s))
         self._look_for_trouble()
@@ -207,6 +216,7 @@ class Session:
         found = {
             "collapse": monitor.invalid_penalty_collapse(watched["success"], watched["valid"]),
             "silence": monitor.no_signal(watched["silent"]),
+            "parts": monitor.parts_never_seen(parts_named_by(self.scheme.credit), self._parts),
         }
         for kind, message in found.items():
             if message and kind not in self._warned:

@@ -238,6 +238,8 @@ def test_an_environment_that_raises_costs_its_episodes_and_no_more(tmp_path: Pat
     assert sum(failures) > 0
     assert [report.train.episodes for report in reports] == [18 - n for n in failures]
     assert [report.counts["episodes masked"] for report in reports] == [str(n) for n in failures]
+    retried = [report.counts.get("episodes retried", "0") for report in reports]
+    assert retried == [str(2 * n) for n in failures]
     logged = list(episodes(tmp_path / "run" / "trajectories.log"))
     broken = [e for e in logged if not e.trajectory.valid and e.phase == "train"]
     assert len(broken) == sum(failures)
@@ -260,6 +262,20 @@ def test_an_environment_that_hangs_costs_its_episodes_and_no_more(tmp_path: Path
     assert {e.trajectory.failure.boundary for e in hung if e.trajectory.failure} == {"env"}
     assert {e.trajectory.stop for e in hung} <= {Stop.TIMEOUT, Stop.ERROR}
     assert len([e for e in logged if e.phase == "train"]) == 4 * 18
+
+
+def test_a_part_of_the_reward_that_never_comes_is_told(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Listening(Silent):
+        def say(self, message: str, *, warning: bool = False) -> None:
+            said.append(message)
+
+    gated = 'credit={name="gated", channels=[{name="tets", gate=0.5}, {name="rest"}]}'
+    config = tiny(gated, "reward.invalid_action_penalty=0.1", "eval.episodes=0")
+    start_or_go_on(tmp_path / "run", config, Listening())
+    told = [text for text in said if "no turn had the part 'tets' of the reward" in text]
+    assert len(told) == 1
 
 
 def test_too_many_failures_stop_the_run_with_the_reason(tmp_path: Path) -> None:

@@ -117,6 +117,11 @@ def own_normalisation(scheme: CreditScheme) -> str:
     return str(getattr(scheme, "normalise", "none"))
 
 
+def parts_named_by(scheme: CreditScheme) -> frozenset[str]:
+    """Return the parts of the reward that a scheme names: its attribute `parts`, if it has one."""
+    return frozenset(getattr(scheme, "parts", ()))
+
+
 class Policy(Protocol):
     """What annotators are given: the policy that acted, before the update of this iteration."""
 

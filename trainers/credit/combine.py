@@ -16,6 +16,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     ValuesKCT,
     own_normalisation,
+    parts_named_by,
 )
 from agentgym.trainers.credit.common import check_range
 from agentgym.types import Group
@@ -78,6 +79,11 @@ class Combine:
     def needs(self) -> frozenset[str]:
         """What any term needs."""
         return frozenset().union(*(term.scheme.needs for term in self.terms))
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The parts of the reward that any term names."""
+        return frozenset().union(*(parts_named_by(term.scheme) for term in self.terms))
 
     @property
     def normalise(self) -> str:

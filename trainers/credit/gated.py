@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from agentgym.errors import ConfigError
-from agentgym.trainers.credit.base import Advantages, own_normalisation
+from agentgym.trainers.credit.base import Advantages, own_normalisation, parts_named_by
 from agentgym.trainers.credit.combine import make_scheme
 from agentgym.trainers.credit.common import Turns, settle
 from agentgym.types import Group, Trajectory, Turn
@@ -85,6 +85,12 @@ class Gated:
         """Rewards of single turns, and what the scheme needs that sees them."""
         needs: frozenset[str] = self.then.needs
         return needs | {"turn_reward"}
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The parts of the reward that have a channel of their own."""
+        own = {channel.name for channel in self.channels} - {"*", "rest"}
+        return parts_named_by(self.then) | own
 
     @property
     def normalise(self) -> str:
