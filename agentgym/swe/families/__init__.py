@@ -1,0 +1,1 @@
+"""Families of functions that tasks are drawn from: one file per subject."""
