@@ -138,10 +138,7 @@ def answer(
 
 
 def _value(inner: Mapping[str, Any], name: str, known: Fields, key: str, root: object) -> JSON:
-    """Return a property: its one possible value, what is known, or something made up."""
-    only = inner.get("enum", [inner["const"]] if "const" in inner else [])
-    if len(only) == 1:
-        return only[0]  # type: ignore[no-any-return]
+    """Return a property: what is known if it fits, else something made up."""
     text = dumps(dict(inner))
     if name in known and '"$ref"' not in text and form_of(text).fault(known[name]) is None:
         return known[name]  # type: ignore[no-any-return]

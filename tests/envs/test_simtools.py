@@ -204,6 +204,19 @@ def test_calls_of_an_earlier_user_turn_do_not_count(tmp_path: Path) -> None:
     assert env.step("Cancelled already.")[1] == 0.0
 
 
+def test_turns_may_use_the_same_ids(tmp_path: Path) -> None:
+    """What was satisfied in a turn says nothing of the next one's criteria."""
+    data = shop()
+    for first, second in zip(*data["checklist"], strict=True):
+        second["id"] = first["id"]
+    del data["checklist"][0][1]["dependence"]
+    env = playing(tmp_path, data)
+    env.step(calls(("order", TEA)))
+    env.step(f"{price(env)}")
+    _, reward, terminated, _, info = env.step("No.")
+    assert (reward, terminated, info["success"]) == (0.0, True, False)
+
+
 # States -------------------------------------------------------------------------------------------
 
 
@@ -343,6 +356,9 @@ def test_values_come_from_the_results_before_the_call() -> None:
     assert verdict(rule, heard(None, found, book))
     assert not verdict(rule, heard(None, book, found)), "a lucky guess before looking"
     assert verdict({"any": [{"never": "x"}, rule]}, heard(None, found, book))
+    for at, name in (("[max price]", "A"), ("[1]", "B"), ("[0]", "A")):
+        said = {"says": {"result": "find", "at": f"rooms{at}.id"}}
+        assert [verdict(said, heard(each, found)) for each in "AB"] == [name == "A", name == "B"]
 
 
 VALUES = st.recursive(

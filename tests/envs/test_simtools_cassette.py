@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import threading
 from collections.abc import Sequence
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,15 @@ def test_J10_two_dialogues_with_equal_calls_have_entries_of_their_own(tmp_path: 
         env = playing(tmp_path, shop() | {"seed": seed}, simulator=SHOPKEEPER, cassette=cassette)
         env.step(calls(("order", TEA)))
     assert len(cassette_at(cassette, "auto")) == 2
+
+
+def test_J10_the_same_call_in_another_state_has_an_entry_of_its_own(tmp_path: Path) -> None:
+    cassette = str(tmp_path / "c")
+    env = playing(tmp_path, simulator=SHOPKEEPER, cassette=cassette)
+    look = calls(("look_up", {"order_id": "order 1"}))
+    for action in (look, calls(("cancel", {"order_id": "order 1"})), look):
+        env.step(action)
+    assert len(cassette_at(cassette, "auto")) == 3
 
 
 def test_J10_the_refusals_of_a_simulator_are_replayed_too(tmp_path: Path) -> None:
@@ -190,6 +200,9 @@ def test_a_torn_tail_is_dropped_and_written_over(tmp_path: Path) -> None:
         torn.answer("two", {}, lambda: 2, strict=False)
         assert len(Cassette(path)) == 2
     assert path.read_bytes().startswith(whole)
+    path.write_bytes(whole + b'{"key": "' + b"x" * 500)
+    Cassette(path).answer("two", {}, lambda: 2, strict=False)
+    assert len(Cassette(path)) == 2
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
@@ -225,23 +238,26 @@ def test_the_first_answer_counts_for_all_threads(tmp_path: Path) -> None:
     assert path.read_bytes().count(b"\n") == 1
 
 
-def _append(path: str, first: int) -> None:
+def _append(path: str, name: str, gate: Barrier) -> None:
     cassette = Cassette(Path(path))
-    for k in range(first, first + 40):
-        cassette.answer(f"key {k % 60}", {"k": k}, lambda: first, strict=False)
+    gate.wait(60)
+    for k in range(60):
+        cassette.answer(f"{name} {k}", {}, lambda: name, strict=False)
+        cassette.answer(f"both {k}", {}, lambda: name, strict=False)
 
 
 def test_processes_share_a_file(tmp_path: Path) -> None:
-    path = str(tmp_path / "c")
+    path = tmp_path / "c"
     spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=_append, args=(path, first)) for first in (0, 20, 40)]
+    gate = spawn.Barrier(2)
+    processes = [spawn.Process(target=_append, args=(str(path), name, gate)) for name in "ab"]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    lines = [json.loads(line) for line in Path(path).read_bytes().splitlines()]
-    assert len(lines) == len({line["key"] for line in lines}) == 60
+    keys = [json.loads(line)["key"] for line in path.read_bytes().splitlines()]
+    assert len(keys) == len(set(keys)) == 180
 
 
 def test_nothing_is_recorded_of_a_failure(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ from simtools_cases import calls, facts, play, playing, shop, shop_dialogue, wri
 
 from agentgym.agents import ScriptedAgent
 from agentgym.chat import ScriptedChat, chat_named
+from agentgym.envs.simtools.dialogue import SimTool
 from agentgym.envs.simtools.model import (
     MOST_ARGUMENTS,
     MOST_MEMORY,
+    MOST_REPLY,
     RE_ASKS,
     REFUSED,
     Answer,
@@ -167,6 +169,13 @@ def test_J02_a_model_that_is_not_reached_is_the_simulators_failure(replies: list
     with pytest.raises(EpisodeFailure, match="status 503") as caught:
         asked(*replies)
     assert caught.value.boundary == "simulator"
+
+
+def test_J02_a_huge_reply_is_not_taken_even_where_anything_fits() -> None:
+    anything = SimTool("look", "Look.", {"type": "object"})
+    chat = ScriptedChat(['{"result": {"a": "' + "x" * MOST_REPLY + '"}}', '{"result": {"b": 1}}'])
+    found = ask(chat, anything, {}, memory=(), heard=(), nonce="n")
+    assert found == Answer("result", {"b": 1})
 
 
 def test_the_service_may_refuse_and_think() -> None:
