@@ -98,8 +98,8 @@ class AgentConfig(Named):
 
     name: str = "policy"
     models: dict[str, str] = Field(default_factory=dict)
-    """Frozen roles that are models: "initial" (the policy before reinforcement learning), or a
-    folder or name of a model. The others follow their rules."""
+    """Frozen roles that are models: "initial" (the policy before reinforcement learning), a folder
+    or name of a model, or "openai:ADDRESS#MODEL" (behind HTTP). The others follow their rules."""
 
 
 class BackendConfig(Named):

@@ -13,12 +13,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from agentgym import registry
+from agentgym.backends.base import Backend
 from agentgym.backends.hf import HFBackend
+from agentgym.backends.openai_http import OpenAIHTTP
 from agentgym.backends.routed import Routed
 from agentgym.config import build
 from agentgym.context import Append, Context, Window, Workspace
 from agentgym.env import TextEnv, env_class, make
 from agentgym.errors import ConfigError, TooManyFailures, UnknownName, UserError
+from agentgym.openai_api import WORD
 from agentgym.render import Renderer
 from agentgym.rollout import Driver, Limits, Task, run_lockstep, run_threaded
 from agentgym.toolcalls import tool_format
@@ -162,7 +165,9 @@ def check(config: TrainConfig, *, model: bool = True) -> Scheme:
     if model and config.model.path:
         _check_model(config, config.model.path)
     for source in dict.fromkeys(config.agent.models.values()):
-        if source != INITIAL:
+        if source.startswith(WORD):
+            OpenAIHTTP.named(source).close()  # it asks the server for its models
+        elif source != INITIAL:
             _check_model(config, source)
     if config.rollout.tool_calls != "auto":
         tool_format(config.rollout.tool_calls)
@@ -315,16 +320,23 @@ def with_frozen(config: TrainConfig, policy: Policy, run: Path) -> Policy:
     sources = {r: beginning(config, run) if s == INITIAL else s for r, s in models}
     if not sources:
         return policy
-    loaded = {source: load_policy(config, source) for source in dict.fromkeys(sources.values())}
-    for each in loaded.values():
-        each.model.requires_grad_(False)
+    loaded = {source: _load_frozen(config, source) for source in dict.fromkeys(sources.values())}
     trained = trained_role(config)
-    backends = {role: loaded[source].backend for role, source in sources.items()}
+    backends = {role: loaded[source][1] for role, source in sources.items()}
     return replace(
         policy,
-        frozen={role: loaded[source].renderer for role, source in sources.items()},
+        frozen={role: loaded[source][0] for role, source in sources.items()},
         backend=Routed({**backends, trained: policy.backend}, trained=trained),
     )
+
+
+def _load_frozen(config: TrainConfig, source: str) -> tuple[Renderer, Backend]:
+    if source.startswith(WORD):
+        server = OpenAIHTTP.named(source)
+        return Renderer(server.tokenizer), server
+    loaded = load_policy(config, source)
+    loaded.model.requires_grad_(False)
+    return loaded.renderer, loaded.backend
 
 
 def load_model(config: TrainConfig, source: str | Path) -> Any:

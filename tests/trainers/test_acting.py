@@ -149,6 +149,29 @@ class Untrained(PolicyAgent):
     """Does not say what is trained."""
 
 
+def test_a_frozen_role_may_be_a_model_behind_http(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    from openai_servers import Reply, said, scripted, serve
+
+    with serve(scripted(Reply(said("Ada")))) as server:
+        word = f"openai:{server.url}#tiny"
+        config = tiny(f"agent.models={{generator='{word}'}}", "train.iterations=1")
+        assert start_or_go_on(tmp_path / "run", config).iterations == 1
+        assert server.samples
+        refused = word.replace("#tiny", "#tinny")
+        with pytest.raises(UserError, match="did you mean 'tiny'"):
+            parts.check(tiny(f"agent.models={{generator='{refused}'}}"))
+    logged = [
+        e.trajectory for e in episodes(tmp_path / "run" / "trajectories.log") if e.phase == "train"
+    ]
+    calls = [call for t in logged for turn in t.turns for call in turn.calls]
+    asked = [call for call in calls if call.role == "generator"]
+    assert asked
+    assert all(call.text == "Ada" and not call.trainable for call in asked)
+    with pytest.raises(UserError, match="openai:"):
+        parts.check(tiny("agent.models={generator='openai:http://127.0.0.1:9'}"))
+
+
 @pytest.mark.parametrize(
     ("overrides", "error", "message"),
     [
