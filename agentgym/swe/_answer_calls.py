@@ -21,8 +21,8 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):  # what the module prints is no answer
         os.dup2(null, number)
-    names: "dict[str, Any]" = {"__name__": "solution"}
-    function: "Any" = None
+    names: dict[str, Any] = {"__name__": "solution"}
+    function: Any = None
     said = ""
     try:
         exec(compile(asked["source"], "solution.py", "exec"), names)

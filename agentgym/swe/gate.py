@@ -1,0 +1,77 @@
+"""The gate: a task is good if the right solution passes, and nothing and no cheat does (V22)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agentgym.errors import EpisodeFailure
+from agentgym.swe.cheats import FUNCTION_CHEATS, REPOSITORY_CHEATS, function_cheat
+from agentgym.swe.grade_function import FunctionGrader
+from agentgym.swe.grade_repository import RepositoryGrader
+from agentgym.swe.verdict import Verdict
+
+__all__ = ["Gated", "gate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """What came of one task.
+
+    Attributes:
+        task: its id. problems: why it is not to be used; none: it is good.
+        verdicts: by agent: "oracle", "noop", and the names of cheats; None: there was no verdict.
+    """
+
+    task: str
+    problems: tuple[str, ...]
+    verdicts: Mapping[str, Verdict | None] = field(default_factory=dict)
+
+
+def gate(grader: FunctionGrader | RepositoryGrader, agents: str = "all") -> Gated:
+    """Try the right solution, nothing, and all cheats on a task.
+
+    Args:
+        grader: of the task. agents: "oracle", "noop", "cheats" or "all".
+
+    Raises:
+        ConfigError: there is no sandbox on this machine, or no pytest.
+    """
+    key = (
+        grader.task.key
+        if isinstance(grader, FunctionGrader)
+        else grader.repository.task.instance_id
+    )
+    names = {
+        "oracle": ["oracle"],
+        "noop": ["noop"],
+        "cheats": [*_cheats(grader)],
+        "all": ["oracle", "noop", *_cheats(grader)],
+    }[agents]
+    verdicts: dict[str, Verdict | None] = {}
+    found = []
+    for name in names:
+        try:
+            verdict = verdicts[name] = attempt(grader, name)
+        except EpisodeFailure as error:
+            verdicts[name] = None
+            found.append(f"{name}: no verdict: {error.message}")
+            continue
+        if name == "oracle" and not verdict.passed:
+            found.append(f"oracle: {verdict.reason}")
+        if name != "oracle" and verdict.passed:
+            found.append(f"{name}: passes")
+    return Gated(key, tuple(found), verdicts)
+
+
+def attempt(grader: FunctionGrader | RepositoryGrader, name: str) -> Verdict:
+    """Judge what "oracle", "noop" or a cheat hands in. Raises as the grader."""
+    if isinstance(grader, FunctionGrader):
+        task = grader.task
+        sources = {"oracle": task.fixed, "noop": task.source}
+        return grader.grade(sources[name] if name in sources else function_cheat(name, task))
+    here = grader.repository
+    changes = {"oracle": here.gold, "noop": {}}
+    return grader.grade(changes[name] if name in changes else REPOSITORY_CHEATS[name](here))
+
+
+def _cheats(grader: FunctionGrader | RepositoryGrader) -> Mapping[str, object]:
+    return FUNCTION_CHEATS if isinstance(grader, FunctionGrader) else REPOSITORY_CHEATS

@@ -1,0 +1,82 @@
+"""Where an episode's task comes from: made from its seed, or one of a file."""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from agentgym.envs.swe.box import BoxDesk, Budget
+from agentgym.envs.swe.desk import Desk
+from agentgym.envs.swe.functions import FunctionDesk
+from agentgym.errors import ConfigError
+from agentgym.swe.functions import LEVELS, SPLITS, draw_function
+from agentgym.swe.grade_function import FunctionGrader
+from agentgym.swe.grade_repository import RepositoryGrader, lay_out
+from agentgym.swe.rows import read_tasks
+
+__all__ = ["LEVELS", "SPLITS", "Drawer", "drawer"]
+
+
+class Drawer(Protocol):
+    """Lays out one task after the other."""
+
+    def draw(self, rng: np.random.Generator) -> Desk:
+        """Return a new desk; all that is random comes from `rng`."""
+
+
+def drawer(
+    tasks: object,
+    *,
+    level: str,
+    split: str,
+    sandbox: str,
+    image: str,
+    states: bool,
+    command_s: float,
+    episode_s: float,
+    output: int,
+) -> Drawer:
+    """Return what lays out tasks. The arguments are those of the environment.
+
+    Raises:
+        ConfigError: there is no such file, or a task in it is malformed.
+    """
+    if tasks == "functions":
+        return Functions(level, split, sandbox)
+    if not isinstance(tasks, str) or not tasks:
+        raise ConfigError(f"tasks must be 'functions' or the path of a file, got {tasks!r:.80}")
+    return Rows(Path(tasks), sandbox, image, Budget(command_s, episode_s, output), states)
+
+
+class Functions:
+    """Functions with a fault, made up."""
+
+    def __init__(self, level: str, split: str, sandbox: str) -> None:
+        self.level, self.split, self.sandbox = level, split, sandbox
+
+    def draw(self, rng: np.random.Generator) -> Desk:
+        """See `Drawer`."""
+        task = draw_function(rng, self.level, self.split)
+        return FunctionDesk(task, FunctionGrader(task, self.sandbox))
+
+
+class Rows:
+    """Tasks of a file, one per seed."""
+
+    def __init__(self, path: Path, sandbox: str, image: str, budget: Budget, states: bool) -> None:
+        """Read the file. Raises ConfigError where there is none, or a task is malformed."""
+        self.tasks = read_tasks(path)
+        self.path, self.sandbox, self.image = path, sandbox, image
+        self.budget, self.states = budget, states
+        self._graders: dict[str, RepositoryGrader] = {}
+
+    def draw(self, rng: np.random.Generator) -> Desk:
+        """See `Drawer`."""
+        task = self.tasks[int(rng.integers(len(self.tasks)))]
+        image = "" if self.sandbox == "bwrap" else self.image or task.image
+        repository = lay_out(task, self.path.parent, self.sandbox, image)
+        known = self._graders.get(task.instance_id)
+        if known is None or known.repository is not repository:
+            known = RepositoryGrader(repository, self.sandbox, image)
+            self._graders[task.instance_id] = known
+        return BoxDesk(repository, known, self.budget, states=self.states)
