@@ -13,7 +13,9 @@ pidfile=$root/docker.pid
 
 answers() { curl --silent --max-time 2 --unix-socket "$socket" http://docker/_ping | grep -q OK; }
 
-running() { [ -f "$pidfile" ] && kill -0 "$(cat "$pidfile")" 2>/dev/null; }
+running() { # a killed process that nobody has waited for is there, and does not run
+	[ -f "$pidfile" ] && grep -qs '(dockerd) [^Z]' "/proc/$(cat "$pidfile")/stat"
+}
 
 case "${1:-}" in
 install)
@@ -22,19 +24,23 @@ install)
 		bubblewrap busybox-static curl docker.io git python3 >/dev/null
 	;;
 start)
-	if ! answers; then
-		mkdir -p "$root"
-		running || rm -f "$pidfile" "$root/exec/containerd/containerd.pid"
-		setsid dockerd --host "unix://$socket" --pidfile "$pidfile" \
-			--data-root "$root/data" --exec-root "$root/exec" \
-			--storage-driver overlay2 --live-restore --bridge none --iptables=false \
-			--ip6tables=false --ip-forward=false --ip-masq=false \
-			</dev/null >"$root/log" 2>&1 &
+	mkdir -p "$root"
+	for _ in 1 2 3; do # after a kill, what was killed may not be gone yet
+		if answers; then break; fi
+		if ! running; then
+			rm -f "$pidfile"
+			setsid dockerd --host "unix://$socket" --pidfile "$pidfile" \
+				--data-root "$root/data" --exec-root "$root/exec" \
+				--storage-driver overlay2 --live-restore --bridge none --iptables=false \
+				--ip6tables=false --ip-forward=false --ip-masq=false \
+				</dev/null >"$root/log" 2>&1 &
+			started=$!
+		fi
 		for _ in $(seq 100); do
-			if answers; then break; fi
+			if answers || ! kill -0 "${started:-$$}" 2>/dev/null; then break; fi
 			sleep 0.1
 		done
-	fi
+	done
 	if ! answers; then
 		tail -n 5 "$root/log" >&2
 		echo "the engine did not start; its log is $root/log" >&2
@@ -44,11 +50,11 @@ start)
 	;;
 stop)
 	if running; then
-		pid=$(cat "$pidfile")
 		docker --host "unix://$socket" ps -q | xargs -r docker --host "unix://$socket" rm -f >/dev/null
-		kill "$pid"
-		while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+		kill "$(cat "$pidfile")"
+		while running; do sleep 0.1; done
 	fi
+	umount "$root/data" 2>/dev/null || true # the engine mounts it onto itself
 	;;
 *)
 	sed -n '2,8s/^# \{0,1\}//p' "$0"

@@ -167,6 +167,7 @@ class Docker(Supervised):
     def _out_of_memory(self, mark: float) -> bool:
         chosen = {"container": self._container, "event": "oom"}
         try:
+            self._api.ping()  # has a time limit, which the next has not
             found = self._api.events(
                 since=int(mark), until=int(time.time()) + 1, filters=chosen, decode=True
             )
