@@ -158,7 +158,7 @@ class _Builder:
                 f"{len(call.logprobs)} log-probabilities and {len(values_T)} advantages"
             )
         self.ids.extend(call.prompt_ids)
-        if not self.ids:
+        if call.trainable and not self.ids:  # a server by chat tells no tokens
             raise ValueError(f"a call of {call.role!r} has no prompt: nothing predicts its sample")
         if call.trainable:
             self.pieces.append((len(self.ids), call, values_T))
