@@ -414,6 +414,20 @@ def test_every_request_comes_up_and_is_solved(tmp_path: Path) -> None:
         assert any(text.startswith(beginning) for text in texts), beginning
 
 
+def test_the_cheapest_and_the_best_are_the_only_ones() -> None:
+    env, seen = SimTools(size="small"), 0
+    for seed in range(600):
+        env.reset(seed=seed)
+        play(env, env.gold() or ())
+        for entry in env.memory:
+            listed: Any = next((v for v in entry.result.values() if isinstance(v, list)), [])  # type: ignore[union-attr]
+            for key, best in (("price", min), ("fare", min), ("rating", max)):
+                values = [each[key] for each in listed if key in each]
+                seen += bool(values)
+                assert not values or values.count(best(values)) == 1, (seed, values)
+    assert seen > 100
+
+
 def test_splits_share_no_dialogue() -> None:
     for size in SIZES:
         seen = {

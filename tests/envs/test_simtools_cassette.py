@@ -203,6 +203,7 @@ def test_a_torn_tail_is_dropped_and_written_over(tmp_path: Path) -> None:
     path.write_bytes(whole + b'{"key": "' + b"x" * 500)
     Cassette(path).answer("two", {}, lambda: 2, strict=False)
     assert len(Cassette(path)) == 2
+    assert path.read_bytes().endswith(b"\n")
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
