@@ -216,7 +216,11 @@ class SimTools(ToolEnv):
             self._refused += got.kind == "refused"
             return ToolResult(tool.name, "refused", f"error: {got.value}")
         self._remember(Entry(self._user_turn, tool.name, dict(call.arguments), got.value))
-        return ToolResult(tool.name, "ok", escaped(got.value))
+        text = escaped(got.value)
+        left_out = max(0, len(text) - self.toolset.max_output)
+        if left_out:
+            text = f"{text[:-left_out]}\n[... {left_out} more characters were left out]"
+        return ToolResult(tool.name, "ok", text, left_out)
 
     def called(self, calls: Sequence[Called], outcome: Outcome) -> Outcome:
         """Judge a reply with calls."""

@@ -47,9 +47,14 @@ class Outside:
         """
         if cassette is None and mode != "auto":
             raise ConfigError(f"cassette_mode={mode!r} needs cassette=PATH")
+        self.modelled, self.judged = simulator != "schema", judge != "rules"
+        if cassette is not None and not self.modelled and not self.judged:
+            raise ConfigError(
+                "a cassette keeps what language models say, and simulator='schema' with "
+                "judge='rules' asks none; leave it out"
+            )
         self._cassette: Cassette | None = None if cassette is None else cassette_at(cassette, mode)
         self._strict = mode == "replay"
-        self.modelled, self.judged = simulator != "schema", judge != "rules"
         self._simulator = _chat("simulator", simulator, "schema", self._strict)
         judging = _chat("judge", judge, "rules", self._strict)
         self._judge = None if judging is None else Judge(judging)

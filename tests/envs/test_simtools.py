@@ -74,6 +74,7 @@ def test_gold_scores_full_marks_and_noop_none(size: str, split: str) -> None:
         ({"judge": 3}, "judge must be a text, got 3"),
         ({"dialogues": ""}, "dialogues must be a text"),
         ({"dialogues": "nowhere.jsonl"}, "cannot read nowhere.jsonl"),
+        ({"cassette": "c"}, "a cassette keeps what language models say"),
         ({"cassette_mode": "replay"}, "cassette_mode='replay' needs cassette=PATH"),
         ({"outcome": -1.0}, "outcome must be a number of at least 0, got -1.0"),
         ({"format_penalty": True}, "format_penalty must be a number"),

@@ -299,6 +299,20 @@ def test_E05_an_answer_of_many_megabytes_or_none_at_all() -> None:
         assert len(json.dumps(server.samples[1].body)) < 20_000
 
 
+def _verbose(messages: Sequence[Message], seed: int) -> str:
+    return json.dumps({"result": {"order_id": "x" * 15_000, "price": 12}})
+
+
+verbose = ScriptedChat(_verbose, name="verbose")
+
+
+def test_E05_a_long_result_is_cut_with_a_mark(tmp_path: Path) -> None:
+    env = playing(tmp_path, simulator="test_simtools_model:verbose")
+    text, *_ = env.step(calls(("order", TEA)))
+    assert 10_000 < len(text) < 10_100
+    assert text.endswith("more characters were left out]")
+
+
 def test_E07_a_long_history_is_cut_from_its_beginning() -> None:
     memory = [
         Entry(0, "order", {"item": f"tea {k}", "count": 1}, {"order_id": "x" * 500, "price": 9})
