@@ -16,7 +16,7 @@ from text.
 import argparse
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from agentgym.env import make
@@ -26,44 +26,56 @@ from agentgym.toolcalls import Reply
 clock = time.thread_time
 
 
-def timed(spent: dict[str, list[float]], what: str, do: Callable[[], Any]) -> Any:
-    """Do something, and note how long it took."""
-    start = clock()
-    result = do()
-    spent[what].append(clock() - start)
-    return result
+class Spent:
+    """Processor time by what it went into, in seconds, and how often that was done."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.count: dict[str, int] = {}
+
+    def on(self, what: str, do: Callable[[Any], object], each: Iterable[Any]) -> None:
+        """Do something with each."""
+        each = list(each)
+        start = clock()
+        for one in each:
+            do(one)
+        self.seconds[what] = self.seconds.get(what, 0.0) + clock() - start
+        self.count[what] = self.count.get(what, 0) + len(each)
+
+    def us(self, what: str) -> float:
+        """Return the microseconds of doing it once."""
+        return 1e6 * self.seconds[what] / self.count[what]
+
+    def rate(self, what: str) -> float:
+        """Return how often it is done in a second."""
+        return self.count[what] / self.seconds[what]
 
 
 def played(size: str, world: str, seconds: float) -> None:
     """Print how fast the episodes of one world are."""
     env = make("tooluse", size=size, world=world)
     assert isinstance(env, ToolUse)
-    names = ("reset", "call", "words", "key", "gold", "direct")
-    spent: dict[str, list[float]] = {name: [] for name in names}
-    seed, end = 0, clock() + seconds
+    spent, seed, end = Spent(), 0, clock() + seconds
     while clock() < end:
-        timed(spent, "reset", lambda seed=seed: env.reset(seed=seed))  # type: ignore[misc]
+        spent.on("reset", lambda seed: env.reset(seed=seed), [seed])
         seed += 1
         beginning = env.snapshot()
-        plan = list(env.gold() or ())
-        for action in plan[:-1]:
-            [call] = Reply.of_action(action).calls
-            timed(spent, "direct", lambda c=call: env.toolset.call(c.name, c.arguments))  # type: ignore[misc]
+        *turns, last = env.gold() or ()
+        calls = [call for action in turns for call in Reply.of_action(action).calls]
+        spent.on("direct", lambda call: env.toolset.call(call.name, call.arguments), calls)
         env.restore(beginning)
-        for action in plan[:-1]:
-            timed(spent, "call", lambda action=action: env.step(action))  # type: ignore[misc]
-        timed(spent, "words", lambda plan=plan: env.step(plan[-1]))  # type: ignore[misc]
+        spent.on("call", env.step, turns)
+        spent.on("words", env.step, [last])
         env.restore(beginning)
-        for action in plan:
-            timed(spent, "key", env.state_key)
-            timed(spent, "gold", env.gold)
+        for action in turns:
+            spent.on("key", lambda _: env.state_key(), [0])
+            spent.on("gold", lambda _: env.gold(), [0])
             env.step(action)
-    mean = {name: sum(times) / len(times) for name, times in spent.items()}
     print(
-        f"{size:6}{world:8}{1 / mean['call']:8,.0f} calls/s in env.step"
-        f"{1 / mean['direct']:9,.0f} directly; in us:"
-        f"{1e6 * mean['words']:5.0f} last words{1e6 * mean['reset']:6.0f} reset"
-        f"{1e6 * mean['key']:5.0f} state_key{1e6 * mean['gold']:5.0f} gold"
+        f"{size:6}{world:8}{spent.rate('call'):8,.0f} calls/s in env.step"
+        f"{spent.rate('direct'):9,.0f} directly; in us:"
+        f"{spent.us('words'):5.0f} last words{spent.us('reset'):6.0f} reset"
+        f"{spent.us('key'):5.0f} state_key{spent.us('gold'):5.0f} gold"
     )
 
 
@@ -72,20 +84,18 @@ def tau2(seconds: float) -> None:
     importlib.import_module("loguru").logger.remove()
     retail = importlib.import_module("tau2.domains.retail.environment")
     call_type = importlib.import_module("tau2.data_model.message").ToolCall
-    spent: dict[str, list[float]] = {"made": [], "call": []}
-    refused, end = 0, clock() + seconds
+    spent, end = Spent(), clock() + seconds
     for task in retail.get_tasks(None):
         if clock() > end:
             break
-        env = timed(spent, "made", retail.get_environment)
-        for k, act in enumerate(task.evaluation_criteria.actions or ()):
-            call = call_type(id=str(k), name=act.name, arguments=act.arguments)
-            answer = timed(spent, "call", lambda e=env, c=call: e.get_response(c))  # type: ignore[misc]
-            refused += answer.error
-    mean = {name: sum(times) / len(times) for name, times in spent.items()}
+        made: list[Any] = []
+        spent.on("made", lambda _, made=made: made.append(retail.get_environment()), [0])  # type: ignore[misc]
+        acts = enumerate(task.evaluation_criteria.actions or ())
+        calls = [call_type(id=str(k), name=a.name, arguments=a.arguments) for k, a in acts]
+        spent.on("call", made[0].get_response, calls)
     print(
-        f"tau2 retail   {1 / mean['call']:8,.0f} calls/s by get_response, "
-        f"{refused} of {len(spent['call'])} refused; {1e3 * mean['made']:.0f} ms to make one"
+        f"tau2 retail   {spent.rate('call'):8,.0f} calls/s by get_response; "
+        f"{spent.us('made') / 1e3:.0f} ms to make one"
     )
 
 
