@@ -34,7 +34,7 @@ def main() -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     import pytest
 
-    report = Report(asked.pop("nonce"), answers, frozenset(asked["ids"]), pytest)
+    report = Report(asked.pop("nonce"), answers, frozenset(asked["ids"]), pytest, asked["watch"])
     repo = asked["repo"]
     os.chdir(repo)
     sys.path[:0] = [os.path.join(repo, each) if each else repo for each in asked["roots"]]
@@ -49,7 +49,9 @@ def main() -> None:
 class Report:
     """A plugin that tells the host."""
 
-    def __init__(self, nonce: str, answers: int, wanted: frozenset[str], pytest: Any) -> None:
+    def __init__(
+        self, nonce: str, answers: int, wanted: frozenset[str], pytest: Any, watch: bool
+    ) -> None:
         write, dumps = os.write, json.dumps  # as they are now, before anybody changed them
 
         def say(what: dict[str, Any]) -> None:
@@ -62,6 +64,7 @@ class Report:
         self.phases: dict[str, dict[str, str]] = {}
         self.details: dict[str, str] = {}
         self.raised: set[str] = set()
+        self.watch = watch
         self.pure = fingerprint()
 
         def pytest_pyfunc_call(pyfuncitem: Any) -> Any:
@@ -100,7 +103,7 @@ class Report:
         tamper = []
         if report.nodeid in self.raised and told["outcome"] == "passed":
             tamper.append("report")
-        if fingerprint() != self.pure:
+        if self.watch and fingerprint() != self.pure:
             tamper.append("test runner")
         if tamper:
             told["tamper"] = tamper

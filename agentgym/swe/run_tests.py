@@ -109,6 +109,7 @@ def run_tests(
     paths: Sequence[str] = (),
     roots: Sequence[str] = ("", "src", "lib"),
     timeout_s: float = 300.0,
+    watch: bool = True,
 ) -> TestRun:
     """Run tests of the repository in `REPO`; `put_pytest` comes first.
 
@@ -117,6 +118,7 @@ def run_tests(
         paths: files and folders to look for them; by default those of `ids`, or the repository.
         roots: folders of the repository from which modules are imported.
         timeout_s: seconds for all of them together.
+        watch: look after every test for changes of pytest; takes milliseconds each.
 
     Raises:
         SandboxError: see `Sandbox.exec`.
@@ -129,6 +131,7 @@ def run_tests(
         "repo": f"{base}/{REPO}",
         "tools": [f"{base}/{TOOLS}"],
         "roots": list(roots),
+        "watch": watch,
     }
     result = sandbox.exec(
         ["python3", "-I", "-S", "-B", "-c", _SOURCE],
