@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import random
 import signal
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -61,3 +62,31 @@ def equal(ours: Weights, theirs: Weights) -> bool:
 def same(a: Path, b: Path) -> bool:
     """Whether two runs ended in the same policy, bit for bit."""
     return equal(weights(a), weights(b))
+
+
+def kill_after(path: Path, config: TrainConfig, seconds: float) -> bool:
+    """Start or go on in another process and kill it; return whether it was done before that."""
+    process = in_another_process(path, config)
+    process.join(seconds)
+    if process.is_alive():
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        return False
+    assert process.exitcode == 0
+    return True
+
+
+def in_the_end_equal(
+    kills: int, undisturbed: Path, path: Path, config: TrainConfig, seed: int, most_s: float
+) -> None:
+    rng = random.Random(seed)
+    done = 0
+    while done < kills:
+        if kill_after(path, config, rng.uniform(0.1, most_s)):
+            assert same(undisturbed, path)
+            path = path.with_name(path.name + "-again")
+        else:
+            done += 1
+    start_or_go_on(path, config)
+    assert same(undisturbed, path)
