@@ -50,6 +50,11 @@ def shop() -> MCPServer:
         """Tell an environment variable."""
         return os.environ.get(name, "(not set)")
 
+    @server.tool(structured_output=False)
+    def flood(megabytes: int) -> str:
+        """Say much."""
+        return "x" * (megabytes * 1_000_000)
+
     return server
 
 

@@ -253,7 +253,7 @@ def test_one_step_too_many_ends_it(env: Bfcl) -> None:
         ('{"problems": [{"kind": "json", "message": "cut"}]}', "cut"),
     ],
 )
-def test_what_is_no_call_is_answered_and_the_turn_goes_on(
+def test_E04_what_is_no_call_is_answered_and_the_turn_goes_on(
     env: Bfcl, action: str, said: str
 ) -> None:
     env.reset(seed=0)
@@ -264,6 +264,15 @@ def test_what_is_no_call_is_answered_and_the_turn_goes_on(
     assert info["user_turn"] == 0
     _, info, _ = play(env, [*(env.gold() or [])])
     assert info["success"]
+
+
+def test_E06_a_thousand_calls_in_one_turn_are_capped(env: Bfcl) -> None:
+    env.reset(seed=0)
+    shown, _, over, _, info = env.step(calls(*[("pwd", {})] * 1000))
+    assert not over
+    assert len(info["messages"]) <= 65
+    assert info["action_valid"] is False
+    assert "at most 64" in shown or "64" in shown
 
 
 def test_what_a_service_makes_of_wrong_values_is_shown(env: Bfcl) -> None:

@@ -50,7 +50,7 @@ def contents() -> Iterator[Toolset]:
 def test_its_tools_are_ours(shop: McpServer) -> None:
     shop.restart()
     tools = tools_of(shop)
-    assert tools.names == ("take", "shelf_picture", "burn", "wait", "variable")
+    assert tools.names == ("take", "shelf_picture", "burn", "wait", "variable", "flood")
     take = tools.schemas[0]["function"]
     assert isinstance(take, dict)
     assert take["description"] == "Take something off the shelf; tell how many are left."
@@ -60,7 +60,7 @@ def test_its_tools_are_ours(shop: McpServer) -> None:
     assert tools.call("take", '{"item": "tea", "count": 2}').text == "0"
 
 
-def test_what_the_agent_gets_wrong_is_an_observation(shop: McpServer) -> None:
+def test_E04_what_the_agent_gets_wrong_is_an_observation(shop: McpServer) -> None:
     shop.restart()
     tools = tools_of(shop)
     refused = tools.call("take", {"item": "tea", "count": 9})
@@ -80,6 +80,21 @@ def test_what_the_agent_gets_wrong_is_an_observation(shop: McpServer) -> None:
         deep = [deep]
     assert tools.call("take", {"item": deep}).status == "wrong arguments"
     assert tools.call("take", {"item": "tea"}).text == "2"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"item": "te', '{"item": "a", "item": "b"}', '{"item": 1e999}', "[]", '{"item": NaN}'],
+)
+def test_E04_arguments_that_are_not_json_are_not_sent(shop: McpServer, arguments: str) -> None:
+    assert tools_of(shop).call("take", arguments).status == "wrong arguments"
+
+
+def test_E05_a_result_that_is_too_long_is_cut(shop: McpServer) -> None:
+    result = tools_of(shop).call("flood", {"megabytes": 3})
+    assert result.ok
+    assert len(result.text) < 11_000
+    assert result.left_out == 3_000_000 - 10_000
 
 
 def test_what_is_no_text_is_named(shop: McpServer) -> None:
@@ -119,7 +134,7 @@ def test_protocol_errors_are_attributed(contents: Toolset) -> None:
     assert contents.call("nothing", {}).ok
 
 
-def test_a_server_that_dies_mid_episode_fails_the_call_and_can_be_restarted() -> None:
+def test_E05_a_server_that_dies_mid_episode_fails_the_call_and_can_be_restarted() -> None:
     with McpServer(command("shop"), start_timeout_s=60) as server:
         tools = tools_of(server)
         assert tools.call("take", {"item": "tea"}).text == "2"
@@ -138,7 +153,7 @@ def test_a_server_that_dies_mid_episode_fails_the_call_and_can_be_restarted() ->
         assert tools.call("take", {"item": "tea"}).text == "2"
 
 
-def test_a_server_killed_from_outside_fails_the_next_call(tmp_path: Path) -> None:
+def test_E05_a_server_killed_from_outside_fails_the_next_call(tmp_path: Path) -> None:
     own = f"echo $$ > {tmp_path}/pid; exec {sys.executable} {SERVERS} shop"
     with McpServer(["sh", "-c", own], start_timeout_s=60) as server:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
@@ -147,7 +162,7 @@ def test_a_server_killed_from_outside_fails_the_next_call(tmp_path: Path) -> Non
         assert "is gone" in result.failure.message
 
 
-def test_a_call_that_is_never_answered_fails_in_time() -> None:
+def test_E05_a_call_that_is_never_answered_fails_in_time() -> None:
     with McpServer(command("shop"), timeout_s=0.3, start_timeout_s=60) as server:
         tools = tools_of(server)
         started = time.monotonic()
@@ -349,7 +364,7 @@ def test_episodes_over_a_server() -> None:
     assert episode.turns[1].observation.text == "0"
 
 
-def test_an_episode_whose_server_dies_is_tried_again_and_then_is_nobodys_reward() -> None:
+def test_E05_an_episode_whose_server_dies_is_nobodys_reward() -> None:
     tried: list[Trajectory] = []
     agent = ScriptedAgent([Reply("", (ToolCall("burn", {}),)).action])
     [group] = collect(
