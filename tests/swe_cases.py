@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 from agentgym.swe.diffs import make_patch
@@ -77,7 +78,6 @@ def shelf_rows(folder: Path, *, patch: str = "", **more: object) -> Path:
         pass_to_pass=("tests/test_room.py::test_room", "tests/test_old.py::test_free"),
         source="shelves.tar.gz",
         source_sha256=hashlib.sha256(data.getvalue()).hexdigest(),
-        **more,  # type: ignore[arg-type]
     )
-    write_tasks(folder / "rows.jsonl", [task])
+    write_tasks(folder / "rows.jsonl", [replace(task, **more)])  # type: ignore[arg-type]
     return folder / "rows.jsonl"
