@@ -404,6 +404,16 @@ def test_state_keys() -> None:
     assert env.state_key() != both
 
 
+def test_the_order_of_arguments_does_not_matter() -> None:
+    keys = set()
+    for names in (("day", "person"), ("person", "day")):
+        env = drawn(5, world="office")
+        given = {"day": "Monday", "person": next(iter(env._here.state["people"]))}
+        env.step(action("agenda", **{name: given[name] for name in names}))
+        keys.add(env.state_key())
+    assert len(keys) == 1
+
+
 def test_snapshots_hold_what_was_told_and_said() -> None:
     env = find(lambda task: len(task.pieces) > 2, size="full", user="scripted")
     env.step(plan(env)[0])
@@ -541,7 +551,7 @@ def test_what_was_said_last_counts() -> None:
         assert play(env, [last])[1] is passes, said
 
 
-def test_a_model_words_what_the_user_says() -> None:
+def test_j01_a_model_words_what_the_user_says_and_reads_data() -> None:
     env = talkative("tooluse_users:polite")
     assert env.determinism == "recorded"
     assert ToolUse.determinism == "exact"
