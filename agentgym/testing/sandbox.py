@@ -19,7 +19,8 @@ from agentgym.errors import (
     SandboxPermission,
 )
 from agentgym.testing.report import Named, NotApplicable, Report, run_checks
-from agentgym.testing.sandbox_attacks import ATTACKS, s28_other_sandboxes
+from agentgym.testing.sandbox_attacks import ATTACKS
+from agentgym.testing.sandbox_reach import s28_other_sandboxes
 from agentgym.testing.sandbox_use import expect, no_others, python, refuses, same
 from agentgym.tools.sandbox.base import Sandbox
 

@@ -6,6 +6,16 @@ from agentgym.errors import SandboxError
 from agentgym.testing.report import Failed
 from agentgym.tools.sandbox.base import MAX_OUTPUT, ExecResult, Sandbox
 
+TRY = """
+import os, errno
+def tried(work):
+    try:
+        work()
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error.errno))
+    return "done"
+"""
+
 
 def python(
     sandbox: Sandbox, code: str, *, timeout_s: float = 30.0, max_output: int = MAX_OUTPUT

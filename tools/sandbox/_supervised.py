@@ -5,9 +5,7 @@ is the end of that sandbox: the platform's failure, never a command's.
 """
 
 import contextlib
-import json
 import socket
-import struct
 import threading
 import time
 from abc import abstractmethod
@@ -24,6 +22,7 @@ from agentgym.errors import (
     SandboxUnavailable,
 )
 from agentgym.tools.sandbox._seccomp import deny_filter
+from agentgym.tools.sandbox._wire import Wire
 from agentgym.tools.sandbox.base import (
     MAX_COMMAND,
     MAX_FILE,
@@ -59,74 +58,12 @@ _REFUSALS: Final = [
 ]
 
 
-class Wire:
-    """A socket with frames on it.
-
-    Args:
-        stream: the socket. multiplexed: what comes is in the frames of Docker's attach, too.
-    """
-
-    def __init__(self, stream: socket.socket, multiplexed: bool = False) -> None:
-        self.stream, self.multiplexed = stream, multiplexed
-        self._part = 0  # bytes left of Docker's frame
-        self._kind = 0
-
-    def send(self, header: Mapping[str, object], data: bytes, until: float) -> None:
-        """Send a frame. Raises OSError."""
-        text = json.dumps({**header, "size": len(data)}).encode("ascii")
-        for part in (struct.pack(">I", len(text)) + text, data):
-            self.stream.settimeout(_left(until))
-            self.stream.sendall(part)
-
-    def receive(self, limit: int, until: float) -> tuple[dict[str, Any], bytes]:
-        """Return the next frame. Raises OSError, and ValueError for what is none."""
-        [size] = struct.unpack(">I", self._read(4, until))
-        if size > 1 << 16:
-            raise ValueError(f"an answer of {size} bytes")
-        header = json.loads(self._read(size, until))
-        data = int(header["size"])
-        if not 0 <= data <= limit:
-            raise ValueError(f"an answer with {data} bytes, at most {limit} were expected")
-        return header, self._read(data, until)
-
-    def _read(self, size: int, until: float) -> bytes:
-        data = bytearray(size)
-        view, have = memoryview(data), 0
-        while have < size:
-            want = size - have
-            if self.multiplexed:
-                while not self._part or self._kind != 1:
-                    self._next_part(until)
-                want = min(want, self._part)
-            got = self._some(view[have : have + want], until)
-            have += got
-            self._part -= got if self.multiplexed else 0
-        return bytes(data)
-
-    def _next_part(self, until: float) -> None:
-        """Read the head of Docker's next frame, over what is no standard output."""
-        skipped = bytearray(min(self._part, 1 << 16))
-        while self._part:
-            self._part -= self._some(memoryview(skipped)[: self._part], until)
-        head, have = bytearray(8), 0
-        while have < 8:
-            have += self._some(memoryview(head)[have:], until)
-        self._kind, self._part = head[0], struct.unpack(">I", head[4:])[0]
-
-    def _some(self, view: memoryview, until: float) -> int:
-        self.stream.settimeout(_left(until))
-        got = self.stream.recv_into(view)
-        if not got:
-            raise ConnectionError("the connection was closed")
-        return got
-
-
 class Supervised(Sandbox):
     """A sandbox with a supervisor in it. Backends start one, and know how to end it."""
 
     def __init__(self, name: str, limits: Limits, workdir: str) -> None:
         self.id, self.limits, self.workdir = name, limits, workdir
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._wire: Wire | None = None
         self._ended = ""
 
@@ -178,7 +115,7 @@ class Supervised(Sandbox):
             wire.stream.sendall(_SOURCE)
             wire.send(settings, b"", until)
             facts, _ = wire.receive(0, until)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             why = self._why() or f"{type(error).__name__}: {error}"
             self.close()
             raise SandboxUnavailable(f"the sandbox did not start: {why}") from None
@@ -238,9 +175,16 @@ class Supervised(Sandbox):
         self._ask(request, data, 0, 60.0)
 
     def close(self) -> None:
-        """See `Sandbox.close`."""
-        with self._lock:
+        """See `Sandbox.close`. A request that is waited for elsewhere ends now."""
+        if not self._lock.acquire(blocking=False):
+            if self._wire is not None:
+                with contextlib.suppress(OSError):
+                    self._wire.stream.shutdown(socket.SHUT_RDWR)
+            self._lock.acquire()
+        try:
             self._finish("it was closed")
+        finally:
+            self._lock.release()
 
     def _file(self, path: str) -> list[str]:
         parts = parts_of(path, self.workdir)
@@ -259,7 +203,7 @@ class Supervised(Sandbox):
             try:
                 self._wire.send(request, data, until)
                 header, answer = self._wire.receive(limit, until)
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, TypeError) as error:
                 said = (
                     f"no answer within {wait:g} s"
                     if isinstance(error, TimeoutError)
@@ -316,10 +260,3 @@ def _variables(env: Mapping[str, str]) -> dict[str, str]:
         if not as_bytes(name, "the name of a variable") or "=" in name:
             raise BadCommand(f"{name!r:.80} cannot be the name of a variable")
     return dict(env)
-
-
-def _left(until: float) -> float:
-    left = until - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left

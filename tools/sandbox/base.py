@@ -44,8 +44,11 @@ class Limits:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 raise ConfigError(f"the limit {name} must be above 0, got {value!r}")
-        if self.pids < 8:
-            raise ConfigError(f"the limit pids must be at least 8, got {self.pids}")
+        for name, least in (("pids", 8), ("open_files", 32)):
+            if getattr(self, name) < least:
+                raise ConfigError(
+                    f"the limit {name} must be at least {least}, got {getattr(self, name)}"
+                )
 
     @property
     def total_mb(self) -> int:

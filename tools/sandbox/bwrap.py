@@ -20,19 +20,19 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from agentgym.errors import ConfigError, SandboxUnavailable
 from agentgym.tools.sandbox._cgroup import Cgroup, remove_stale
-from agentgym.tools.sandbox._supervised import BOOTSTRAP, Supervised, Wire, held
+from agentgym.tools.sandbox._host import Uid, counts_by_namespace, spawner
+from agentgym.tools.sandbox._supervised import BOOTSTRAP, Supervised, held
+from agentgym.tools.sandbox._wire import Wire
 from agentgym.tools.sandbox.base import Caps, Limits
 
 INSTALL: Final = "install it: apt-get install bubblewrap, or dnf install bubblewrap"
 START_S: Final = 20.0
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin:/opt/python/bin"
-_FIRST_UID, _UIDS = 1_700_000_000, 100_000
 _ETC: Final = {
     "passwd": "root:x:0:0::/:/bin/sh\nagent:x:1000:1000::/work:/bin/sh\n",
     "group": "root:x:0:\nagent:x:1000:\n",
@@ -58,7 +58,7 @@ class Bwrap(Supervised):
         super().__init__(f"bwrap-{os.getpid()}-{next(_counter)}", limits or Limits(), workdir)
         _sweep_once()
         self._group = Cgroup.make(self.limits)
-        self._uid = _Uid() if os.geteuid() == 0 else None
+        self._uid = Uid() if os.geteuid() == 0 else None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the sandbox
         ours, theirs = socket.socketpair()
         with theirs:
@@ -73,7 +73,7 @@ class Bwrap(Supervised):
             self, _kill, self._process, self._group, self._uid, os.getpid()
         )
         rlimits = {} if self._group else {"AS": self.limits.total_mb << 20}
-        counted = self._uid is not None or _counts_by_namespace()
+        counted = self._uid is not None or counts_by_namespace()
         if counted:
             rlimits["NPROC"] = self.limits.pids
         facts = self._begin(Wire(ours), {"PATH": _PATH}, rlimits, 0.0, START_S)
@@ -102,9 +102,9 @@ class Bwrap(Supervised):
         data = {name: _memory_file(text) for name, text in _ETC.items()}
         try:
             command = self._command(tell, wait, data)
-            # The thread that starts it must live as long as this process: see _spawner.
+            # The thread that starts it must live as long as this process: see `spawner`.
             passed = (tell, wait, *data.values())
-            process = _spawner().submit(self._popen, command, channel, passed).result()
+            process = spawner().submit(self._popen, command, channel, passed).result()
             os.close(tell)
             tell = -1
             try:
@@ -204,36 +204,8 @@ def missing() -> str:
     return ""
 
 
-def _counts_by_namespace() -> bool:
-    """Return whether processes of a user are counted by user namespace (Linux 5.14)."""
-    return tuple(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= (5, 14)
-
-
-class _Uid:
-    """A user id on the host that no other sandbox has, as long as this object is open.
-
-    An abstract socket of that name is the claim: it goes when the process goes.
-    """
-
-    def __init__(self) -> None:
-        for number in range(_FIRST_UID, _FIRST_UID + _UIDS):
-            self._claim = socket.socket(socket.AF_UNIX)
-            try:
-                self._claim.bind(f"\0agentgym-uid-{number}")
-            except OSError:
-                self._claim.close()
-                continue
-            self.number = number
-            return
-        raise SandboxUnavailable(f"all {_UIDS} user ids for sandboxes are in use")
-
-    def close(self) -> None:
-        """Give it back."""
-        self._claim.close()
-
-
 def _kill(
-    process: "subprocess.Popen[bytes]", group: Cgroup | None, uid: _Uid | None, owner: int
+    process: "subprocess.Popen[bytes]", group: Cgroup | None, uid: Uid | None, owner: int
 ) -> None:
     """End a sandbox: its first process dies with bwrap, and everything else with that one."""
     if os.getpid() != owner:  # forked, with a copy of an object that is not its own
@@ -247,21 +219,8 @@ def _kill(
 
 
 _lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
 _swept = False
 _worked = False  # what never worked is a matter of the machine, and what did is a failure
-
-
-def _spawner() -> ThreadPoolExecutor:
-    """Return the thread that starts sandboxes.
-
-    `--die-with-parent` means the thread that started it, and not its process.
-    """
-    global _pool
-    with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(1, "sandboxes")
-        return _pool
 
 
 def _sweep_once() -> None:
@@ -276,15 +235,6 @@ def _sweep_once() -> None:
 def _note_that_it_works() -> None:
     global _worked
     _worked = True
-
-
-def _forget() -> None:
-    """Begin anew in a forked process, which has no threads."""
-    global _lock, _pool
-    _lock, _pool = threading.Lock(), None
-
-
-os.register_at_fork(after_in_child=_forget)
 
 
 def _system() -> list[str]:

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import weakref
-from typing import Final
+from typing import Any, Final
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
@@ -23,7 +23,8 @@ from requests.exceptions import RequestException
 
 from agentgym.errors import ConfigError, SandboxUnavailable
 from agentgym.tools.sandbox import _owner
-from agentgym.tools.sandbox._supervised import BOOTSTRAP, Supervised, Wire, held
+from agentgym.tools.sandbox._supervised import BOOTSTRAP, Supervised, held
+from agentgym.tools.sandbox._wire import Wire
 from agentgym.tools.sandbox.base import Caps, Limits
 
 IMAGE: Final = "agentgym/python:1"
@@ -72,6 +73,7 @@ class Docker(Supervised):
         self._api = api()
         self._container = self._create(read_only, user, ttl_s)
         self._finalizer = weakref.finalize(self, _remove, self._api, self._container, os.getpid())
+        self._attached: Any = None
         try:
             self._attached = self._api.attach_socket(
                 self._container, {"stdin": 1, "stdout": 1, "stream": 1}
@@ -79,7 +81,7 @@ class Docker(Supervised):
             with _starting:
                 self._api.start(self._container)
         except (DockerException, RequestException) as error:
-            self._finalizer()
+            self._end()
             raise _said(error, self.image) from None
         stream: socket.socket = getattr(self._attached, "_sock", self._attached)
         facts = self._begin(Wire(stream, multiplexed=True), {}, {}, ttl_s, ENGINE_S)
@@ -148,7 +150,7 @@ class Docker(Supervised):
         return str(made["Id"])
 
     def _end(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             self._attached.close()
         self._finalizer()
 
