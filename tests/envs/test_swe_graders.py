@@ -1,6 +1,7 @@
 """Graders of code: what is right passes, and nothing else does, however it tries."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sandboxes import needs_bwrap
@@ -16,6 +17,7 @@ from agentgym.swe.rows import read_tasks
 from agentgym.swe.surface import judged
 from agentgym.swe.tamper import tripwires
 from agentgym.swe.trees import File
+from agentgym.types import JSON
 
 pytestmark = needs_bwrap
 
@@ -61,7 +63,15 @@ def test_cheating_functions_fail(name: str) -> None:
 
 
 def test_V05_values_are_compared_outside_with_their_types() -> None:
-    wrong = [(1, True), (0, False), (2, 2.0), ("1", 1), (None, False), ([1], [1.0]), ({}, [])]
+    wrong: list[tuple[JSON, JSON]] = [
+        (1, True),
+        (0, False),
+        (2, 2.0),
+        ("1", 1),
+        (None, False),
+        ([1], [1.0]),
+        ({}, []),
+    ]
     assert not any(same_value(a, b) or same_value(b, a) for a, b in wrong)
     assert same_value({"a": [1, "b", None]}, {"a": [1, "b", None]})
     grader = FunctionGrader(ADD, "bwrap")
@@ -167,7 +177,11 @@ def test_V04_what_is_skipped_or_expected_to_fail_has_not_passed(tmp_path: Path) 
         )
     }
     ids = [f"tests/test_marks.py::test_{name}" for name in ("skipped", "xfailed", "good")]
-    more = {"test_patch": make_patch({}, tests), "fail_to_pass": tuple(ids), "pass_to_pass": ()}
+    more: dict[str, Any] = {
+        "test_patch": make_patch({}, tests),
+        "fail_to_pass": tuple(ids),
+        "pass_to_pass": (),
+    }
     [task] = read_tasks(shelf_rows(tmp_path, **more))
     grader = RepositoryGrader(lay_out(task, tmp_path, "bwrap"), "bwrap")
     with pytest.raises(EpisodeFailure, match="the control run"):  # not even the right one passes

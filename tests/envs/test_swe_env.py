@@ -1,0 +1,291 @@
+"""The environment swe: functions in memory, repositories in a sandbox, rewards by parts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandboxes import needs_bwrap
+from swe_cases import HIDDEN, SHELF, shelf_rows
+
+import agentgym
+from agentgym.env import TextEnv
+from agentgym.envs.swe import SWE
+from agentgym.envs.swe.box import BoxDesk
+from agentgym.envs.swe.functions import FunctionDesk
+from agentgym.errors import ConfigError, EpisodeFailure, UnknownName
+from agentgym.swe.grade_function import FunctionGrader, FunctionTask
+from agentgym.testing import check_env
+from agentgym.toolcalls import Reply
+from agentgym.types import JSON, ToolCall
+
+PARTS: dict[str, Any] = {"outcomes": [0.0, 0.125, 0.25, 1.0], "step_reward": 0.0625}
+
+
+def do(env: TextEnv, name: str, **arguments: JSON) -> tuple[str, float, bool, bool, dict[str, Any]]:
+    return env.step(Reply("", (ToolCall(name, arguments),)).action)
+
+
+def play(env: TextEnv, actions: list[str]) -> list[tuple[str, float, bool, bool, dict[str, Any]]]:
+    return [env.step(action) for action in actions]
+
+
+# Functions -------------------------------------------------------------------------------------
+
+
+@needs_bwrap
+@pytest.mark.parametrize("preset", SWE.presets)
+def test_presets_pass_the_kit(preset: str) -> None:
+    report = check_env("swe", preset=preset, seeds=(0, 1), steps=12).raise_on_failure()
+    assert not report.warnings, report
+
+
+@needs_bwrap
+def test_a_function_is_repaired_by_an_edit() -> None:
+    env = agentgym.make("swe", preset="functions-tiny", **PARTS)
+    text, _ = env.reset(seed=0)
+    assert "\n1 def " in text
+    edit, submit = env.gold() or []
+    _, reward, over, _, info = env.step(edit)
+    assert not over
+    assert reward == 3 * 0.0625
+    assert info["reward_parts"] == {
+        "format": 0.0625, "tool": 0.0625, "files": 0.0625, "tests": 0.0, "outcome": 0.0
+    }  # fmt: skip
+    assert info["facts"] == {"tool_calls": 1, "modified": True, "tests_run": False}
+    _, reward, over, _, info = env.step(submit)
+    assert over
+    assert info["success"] is True
+    assert info["reward_parts"]["outcome"] == 1.0
+    assert info["facts"]["resolved"] is True
+    assert info["facts"]["submitted"] is True
+
+
+@needs_bwrap
+def test_outcomes_are_ordered() -> None:
+    """No submission < empty patch < tests fail < tests pass."""
+    outcomes = []
+    for how in ("nothing", "empty", "wrong", "right"):
+        env = agentgym.make("swe", preset="functions-tiny", max_turns=2, **PARTS)
+        env.reset(seed=1)
+        right = list(env.gold() or [])
+        if how == "nothing":
+            steps = play(env, ["", ""])
+        elif how == "empty":
+            steps = [do(env, "submit")]
+        elif how == "wrong":
+            steps = [do(env, "edit", line=1, old="", new="x = 1"), do(env, "submit")]
+        else:
+            steps = play(env, right)
+        outcomes.append(sum(step[4]["reward_parts"]["outcome"] for step in steps))
+        assert steps[-1][4]["success"] is {"nothing": None, "right": True}.get(how, False)
+    assert outcomes == [0.0, 0.125, 0.25, 1.0]
+
+
+@needs_bwrap
+def test_running_the_examples_shows_what_they_bring_and_pays_once() -> None:
+    env = agentgym.make("swe", preset="functions-tiny", **PARTS)
+    env.reset(seed=0)
+    text, _, _, _, info = do(env, "run")
+    assert "wanted" in text
+    assert info["reward_parts"]["tests"] == 0.0625
+    assert do(env, "run")[4]["reward_parts"]["tests"] == 0.0
+
+
+@needs_bwrap
+def test_refused_edits_change_nothing() -> None:
+    env = agentgym.make("swe", preset="functions-tiny", **PARTS)
+    env.reset(seed=0)
+    key = env.state_key()
+    for line, old in ((0, "x"), (99, "x"), (1, "not there"), (2, " ")):
+        text, reward, _, _, info = do(env, "edit", line=line, old=old, new="y")
+        assert text.startswith("error: ")
+        assert reward == 0.0625  # the call fits; it did not do what it was asked
+        assert info["action_valid"] is True
+    assert env.state_key() == key
+
+
+def test_what_is_said_without_a_call_is_answered_by_a_hint() -> None:
+    env = agentgym.make("swe", preset="functions-tiny")
+    env.reset(seed=0)
+    text, reward, over, _, info = env.step("I think it is line 2.")
+    assert "Call a tool" in text
+    assert (reward, over, info["action_valid"]) == (0.0, False, False)
+
+
+def test_options_that_cannot_be() -> None:
+    refused: list[dict[str, Any]] = [
+        {"level": "tinny"}, {"split": "test"}, {"sandbox": "none"}, {"outcomes": [1, 2, 3]},
+        {"outcomes": [0, 0, 1, 1]}, {"step_reward": -1}, {"commands": 1}, {"tasks": ""},
+        {"tasks": "/no/such/file.jsonl"}, {"output": 3},
+    ]  # fmt: skip
+    for option in refused:
+        with pytest.raises(ConfigError):
+            agentgym.make("swe", **option)
+    env = agentgym.make("swe")
+    with pytest.raises(UnknownName):
+        env.reset(seed=0, options={"x": 1})
+
+
+LINES = st.lists(st.sampled_from(["a = b + b", "a = b - b", "", "  x", "if a < b:", "f(a, a)"]))
+
+
+@given(LINES, LINES)
+def test_the_edits_of_a_plan_lead_to_the_right_source(now: list[str], wanted: list[str]) -> None:
+    source, fixed = "\n".join(now), "\n".join(wanted)
+    task = FunctionTask("k", "", "f", source, fixed, ())
+    desk = FunctionDesk(task, FunctionGrader(task))
+    for call in desk.gold():
+        assert call.name == "edit"
+        desk.edit(**call.arguments)  # type: ignore[arg-type]
+    assert desk.source == fixed
+
+
+# Repositories ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> SWE:
+    env = agentgym.make("swe", tasks=str(shelf_rows(tmp_path)), sandbox="bwrap", **PARTS)
+    assert isinstance(env, SWE)
+    return env
+
+
+@needs_bwrap
+def test_a_repository_is_looked_at_edited_tested_and_repaired(shelf: SWE) -> None:
+    text, _ = shelf.reset(seed=0)
+    assert text == "A shelf takes one thing more than it has room for."
+    assert do(shelf, "bash", command="cd shelves && ls")[0] == "__init__.py"
+    assert do(shelf, "bash", command="pwd; X=1")[0] == "/work/repo/shelves"
+    assert do(shelf, "bash", command="echo [$X]; cd /tmp; (exit 3)")[0] == (
+        "[]\n(exit status 3)\n(the next command begins in /work/repo/shelves again)"
+    )
+    assert "    13         if len" in do(shelf, "view", path="shelves/__init__.py")[0]
+    text = do(shelf, "bash", command="cd .. && python3 -m pytest -q tests | tail -1")[0]
+    assert "1 passed" in text
+    _, _, _, _, info = do(shelf, "edit", path="shelves/__init__.py", old="> self", new=">= self")
+    assert info["facts"] == {"tool_calls": 1, "modified": True, "tests_run": True}
+    _, _, over, _, info = do(shelf, "submit")
+    assert over
+    assert info["success"] is True
+    assert info["facts"]["tamper"] == []
+    shelf.close()
+
+
+@needs_bwrap
+def test_gold_of_a_repository_solves_it_and_edits_insert_create_and_replace(shelf: SWE) -> None:
+    shelf.reset(seed=0)
+    do(shelf, "edit", path="new/a.py", new="one\nthree\n")
+    do(shelf, "edit", path="new/a.py", new="two", line=1)
+    assert do(shelf, "view", path="new/a.py", start=2, end=2)[0] == "     2 two"
+    for old, new, said in (
+        ("t", "x", "2 times"),
+        ("zzz", "x", "not there"),
+        ("two", "two", "same"),
+    ):
+        assert said in do(shelf, "edit", path="new/a.py", old=old, new=new)[0]
+    assert "not both" in do(shelf, "edit", path="new/a.py", old="two", new="x", line=1)[0]
+    assert do(shelf, "view", path="../../etc/passwd")[0].startswith("error: ")
+    steps = play(shelf, list(shelf.gold() or []))
+    assert steps[-1][4]["success"] is True
+    shelf.close()
+
+
+@needs_bwrap
+def test_V14_V15_what_an_agent_does_with_git_is_of_no_use(shelf: SWE) -> None:
+    """A commit of its own, hooks, filters and monitors: its files count, as bytes."""
+    shelf.reset(seed=0)
+    command = """
+    mkdir -p .git/hooks; printf '#!/bin/sh\\ntouch /tmp/ran\\n' > .git/hooks/pre-commit
+    chmod +x .git/hooks/pre-commit
+    git config core.fsmonitor 'touch /tmp/ran'; git config filter.x.smudge 'touch /tmp/ran'
+    echo '*.py filter=x' > .gitattributes
+    sed -i 's/> self/>= self/' shelves/__init__.py
+    git -c user.name=a -c user.email=a@b commit -q --no-verify -am done; git status -s; rm -rf .git
+    """
+    do(shelf, "bash", command=command)
+    _, _, _, _, info = do(shelf, "submit")
+    assert info["success"] is True
+    shelf.close()
+
+
+@needs_bwrap
+def test_V16_a_link_that_an_agent_leaves_is_refused_and_not_followed(shelf: SWE) -> None:
+    shelf.reset(seed=0)
+    do(shelf, "bash", command="ln -s /etc/passwd shelves/link; rm README.md; ln -s / README.md")
+    _, _, over, _, info = do(shelf, "submit")
+    assert over
+    assert info["success"] is False
+    assert info["facts"]["tamper"] == ["patch:link"]
+    assert info["reward_parts"]["outcome"] == 0.0  # counts as no submission
+    shelf.close()
+
+
+@needs_bwrap
+def test_V17_nothing_in_the_box_holds_the_right_solution_or_the_hidden_tests(shelf: SWE) -> None:
+    shelf.reset(seed=0)
+    desk = shelf.desk
+    assert isinstance(desk, BoxDesk)
+    scan = "git cat-file --batch-all-objects --batch --unordered; git log --all --oneline | wc -l"
+    look = f"{scan}; git remote -v; git stash list; cat .git/ORIG_HEAD .git/packed-refs; env; set"
+    found = desk.box.exec(["bash", "-c", look], cwd="repo", max_output=1 << 22)
+    every = ["sh", "-c", "find /work/repo /tmp -type f -exec cat {} +"]
+    everything = desk.box.exec(every, max_output=1 << 22)
+    right = next(line for line in SHELF.splitlines() if ">= self.room" in line).strip()
+    hidden = HIDDEN["tests/test_room.py"]
+    for text in (each.stdout.decode("utf-8", "replace") for each in (found, everything)):
+        assert right.replace(">=", ">") in text  # the scan does see the files
+        assert right not in text
+        assert "def test_full" not in text
+        assert hidden not in text
+    shelf.close()
+
+
+@needs_bwrap
+def test_output_is_cut_in_the_middle_and_budgets_hold(tmp_path: Path) -> None:
+    rows = str(shelf_rows(tmp_path))
+    how: dict[str, Any] = {"command_s": 1.0, "episode_s": 1.2, "output": 400}
+    env = agentgym.make("swe", tasks=rows, sandbox="bwrap", **how)
+    env.reset(seed=0)
+    text = do(env, "bash", command="echo first; seq 100000; echo last")[0]
+    assert text.startswith("first\n1\n")
+    assert text.endswith("99999\n100000\nlast")
+    assert "bytes were left out" in text
+    assert len(text) < 600
+    assert "(stopped after 1 s)" in do(env, "bash", command="sleep 60")[0]
+    do(env, "bash", command="sleep 60")
+    assert "used up" in do(env, "bash", command="true")[0]
+    env.close()
+
+
+@needs_bwrap
+def test_states_are_named_when_asked_for(tmp_path: Path) -> None:
+    rows = str(shelf_rows(tmp_path))
+    env = agentgym.make("swe", tasks=rows, sandbox="bwrap", states=True)
+    keys = []
+    for _ in range(2):
+        env.reset(seed=0)
+        keys += [env.state_key()]
+        do(env, "bash", command="echo a > b")
+        keys += [env.state_key()]
+        do(env, "bash", command="rm b")
+        keys += [env.state_key()]
+    assert keys[:3] == keys[3:]
+    assert None not in keys
+    assert keys[0] != keys[1]
+    with pytest.raises(NotImplementedError):
+        env.snapshot()
+    env.close()
+
+
+@needs_bwrap
+def test_a_sandbox_that_dies_is_no_reward(shelf: SWE) -> None:
+    shelf.reset(seed=0)
+    desk = shelf.desk
+    assert isinstance(desk, BoxDesk)
+    desk.box.close()
+    with pytest.raises(EpisodeFailure) as failure:
+        do(shelf, "bash", command="true")
+    assert failure.value.boundary == "sandbox"
+    shelf.close()
