@@ -3,15 +3,21 @@
 The process that runs what was submitted gets arguments and writes values as JSON. It never holds an
 expected value, and the process that compares never imports what was submitted. So there is nothing
 in it to forge: code that takes it over can only give other answers to the same questions.
+
+So a sandbox may serve several submissions, each in a process of its own and with all files of the
+last one gone. One in which anything went wrong is closed. Nothing else here depends on that: what
+one submission could leave to the next is not an expected value, which none of them ever had.
 """
 
 import json
+import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agentgym.errors import SandboxDied
+from agentgym.errors import SandboxDied, SandboxError
 from agentgym.swe.tamper import tripwires
 from agentgym.swe.verdict import Verdict
 from agentgym.toolcalls.strict import Malformed, read_json
@@ -75,7 +81,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class FunctionGrader:
-    """Judges sources of one task. Every verdict has a sandbox of its own.
+    """Judges sources of one task.
 
     Attributes:
         task: what is judged; its right source is for control runs.
@@ -129,22 +135,74 @@ class FunctionGrader:
             calls = [case.arguments for case in self.task.cases]
         asked: dict[str, object] = {"source": source, "function": self.task.function}
         asked["calls"] = [list(arguments) for arguments in calls]
-        stdin = json.dumps(asked).encode("ascii")
-        sandbox = open_sandbox(self.sandbox, limits=LIMITS)
-        try:
-            result = _run(sandbox, stdin, self.timeout_s)
-        except SandboxDied as error:
-            why = "the memory was used up" if error.out_of_memory else "it ended its sandbox"
-            return _Asked((), why)
-        finally:
-            sandbox.close()
-        return _read(result, len(calls))
+        result = _run(self.sandbox, json.dumps(asked).encode("ascii"), self.timeout_s)
+        return _Asked((), result) if isinstance(result, str) else _read(result, len(calls))
 
 
-def _run(sandbox: Sandbox, stdin: bytes, timeout_s: float) -> ExecResult:
+def _run(kind: str, stdin: bytes, timeout_s: float) -> ExecResult | str:
+    """Run the answering process; return what came, or why nothing did.
+
+    Raises:
+        SandboxUnavailable, ConfigError: there is no sandbox to run it in.
+    """
     # -I and -S: nothing of the working folder, of the environment or of site-packages is imported.
     argv = ["python3", "-I", "-S", "-c", _SOURCE]
-    return sandbox.exec(argv, stdin=stdin, timeout_s=timeout_s, max_output=MAX_ANSWERS)
+    while True:
+        sandbox, used = _take(kind)
+        try:
+            result = sandbox.exec(argv, stdin=stdin, timeout_s=timeout_s, max_output=MAX_ANSWERS)
+        except SandboxDied as error:
+            sandbox.close()
+            if not used:
+                return "the memory was used up" if error.out_of_memory else "it ended its sandbox"
+        except SandboxError:  # such as a work folder that cannot be entered any more
+            sandbox.close()
+            if not used:
+                raise
+        else:
+            dirty = result.exit_code == DIRTY and not result.stdout
+            fine = result.exit_code == 0 and not result.stragglers and not result.oom_killed
+            if fine:
+                _give_back(kind, sandbox)
+            else:
+                sandbox.close()
+            if not (dirty and used):
+                return result
+
+
+DIRTY: Final = 75
+"""The exit status of the answering process where an earlier one left what cannot be removed."""
+
+_lock = threading.Lock()
+_idle: dict[str, list[Sandbox]] = {}
+_MOST_IDLE: Final = 8
+
+
+def _take(kind: str) -> tuple[Sandbox, bool]:
+    """Return a sandbox, and whether it was used before."""
+    with _lock:
+        if _idle.get(kind):
+            return _idle[kind].pop(), True
+    return open_sandbox(kind, limits=LIMITS), False
+
+
+def _give_back(kind: str, sandbox: Sandbox) -> None:
+    with _lock:
+        waiting = _idle.setdefault(kind, [])
+        if len(waiting) < _MOST_IDLE:
+            waiting.append(sandbox)
+            return
+    sandbox.close()
+
+
+def _forget() -> None:
+    """Begin anew in a forked process: sandboxes are of the process that started them."""
+    global _lock
+    _lock = threading.Lock()
+    _idle.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _read(result: ExecResult, wanted: int) -> _Asked:

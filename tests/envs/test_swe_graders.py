@@ -115,6 +115,30 @@ def test_V20_V24_without_a_control_there_is_no_verdict() -> None:
         FunctionGrader(broken, "bwrap").grade("import os\nos._exit(1)")
 
 
+@pytest.mark.parametrize(
+    "leave",
+    [
+        "os.makedirs('/work/a/b'); open('/work/a/b/c', 'w').write('x'); os.chmod('/work/a', 0o500)",
+        "os.symlink('/usr', '/tmp/usr'); os.mkfifo('/tmp/f'); open('/dev/shm/x', 'w').write('y')",
+        "os.chmod('/work', 0)",
+        "ctypes.CDLL(None).shmget(1, 4096, 0o1666)",
+        "os.fork() or time.sleep(60)",
+        "os.kill(os.getpid(), 9)",
+    ],
+)
+def test_what_one_function_leaves_the_next_does_not_meet(leave: str) -> None:
+    grader = FunctionGrader(ADD, "bwrap", timeout_s=10)
+    grader.grade(f"import ctypes, os, time\n{leave}\n")
+    look = (
+        "import os\ndef add(a, b):\n"
+        "    return [sorted(os.listdir(p)) for p in ('/work', '/tmp', '/dev/shm')]"
+        " + [len(open('/proc/sysvipc/shm').readlines()),"
+        " sum(p.isdigit() for p in os.listdir('/proc'))]\n"
+    )
+    assert grader.answers(look, [(1, 2)]) == ["[[], [], [], 1, 2]"]
+    assert grader.grade(ADD.fixed).passed
+
+
 def test_answers_are_shown_in_words() -> None:
     grader = FunctionGrader(ADD, "bwrap")
     said = grader.answers("def add(a, b):\n    return [a][b]\n", [(1, 0), (1, 5)])
