@@ -144,9 +144,9 @@ def test_a_forked_process_has_a_chat_of_its_own() -> None:
         chat_named(word).ask(ASKED)
         context = multiprocessing.get_context("fork")
         answer = context.Queue()
-        child = context.Process(target=_of_the_child, args=(word, answer))
+        child = context.Process(target=_of_the_child, args=(word, answer), daemon=True)
         child.start()
-        assert answer.get(timeout=60) == "hello"
+        assert answer.get(timeout=20) == "hello"
         child.join(60)
         assert child.exitcode == 0
 

@@ -188,6 +188,7 @@ def one(**fields: Any) -> list[list[dict[str, Any]]]:
         (one(weight=math.nan), "the weight of 'a' must be above 0, got nan"),
         (one(weight=0), "the weight of 'a' must be above 0"),
         (one(weight=0.9), "must add up to 1, they give 0.9000"),
+        (one(weight=1.0011), "must add up to 1, they give 1.0011"),
         (one(text=" "), "needs an id and a text"),
         (one(id=""), "needs an id and a text"),
         (one(depends_on="b"), "depends_on of a criterion must be a list of ids"),
@@ -207,6 +208,11 @@ def one(**fields: Any) -> list[list[dict[str, Any]]]:
 def test_what_is_no_checklist_is_refused_by_turn_and_field(data: object, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         criteria_of_json(data)
+
+
+def test_weights_may_be_rounded() -> None:
+    [[criterion]] = criteria_of_json(one(weight=0.9991))
+    assert turn_score((criterion,), {"a"}) == 0.9991
 
 
 def test_criteria_that_wait_for_each_other_are_refused() -> None:

@@ -45,6 +45,31 @@ def test_the_authors_numbers_use_every_switch_and_many_values() -> None:
     assert len({case["outputs"]["correctness"] for case in cases}) > 10
 
 
+def calls(*named: tuple[str, dict[str, Any]]) -> list[ToolCall]:
+    return [ToolCall(name, arguments) for name, arguments in named]
+
+
+@pytest.mark.parametrize(
+    ("expected", "made", "score", "most"),
+    [
+        # a call is taken once: names 1/2, and the first of the two equal ones
+        (calls(("a", {"x": 1}), ("a", {"x": 1})), calls(("a", {"x": 1})), 0.5 + 2, 5),
+        # names are a multiset: two of three
+        (calls(("a", {}), ("a", {}), ("b", {})), calls(("a", {}), ("a", {})), 2 / 3 + 2, 4),
+        # a call that agrees in nothing is not taken, so the second may have it
+        (calls(("a", {"x": 1}), ("a", {"y": 5})), calls(("a", {"y": 5})), 0.5 + 2, 5),
+        # the better one is taken, wherever it stands
+        (calls(("a", {"x": 1})), calls(("a", {"x": 2}), ("a", {"x": 1})), 0.5 + 2, 3),
+        # 1 is 1.0, and not "1"
+        (calls(("a", {"x": 1, "y": 1})), calls(("a", {"x": 1.0, "y": "1"})), 1 + 1 + 1, 4),
+    ],
+)
+def test_numbers_by_hand(
+    expected: list[ToolCall], made: list[ToolCall], score: float, most: float
+) -> None:
+    assert ToolRL().correctness(expected, made) == pytest.approx(6 * score / most - 3)
+
+
 @given(expected=CALLS, made=CALLS, match=st.sampled_from(["graded", "strict", "whole"]))
 def test_correctness_is_bounded_and_best_for_the_reference(
     expected: list[ToolCall], made: list[ToolCall], match: str
