@@ -64,6 +64,7 @@ class Report:
         self.phases: dict[str, dict[str, str]] = {}
         self.details: dict[str, str] = {}
         self.raised: set[str] = set()
+        self.given: dict[str, dict[str, str]] = {}
         self.watch = watch
         self.pure = fingerprint()
 
@@ -72,6 +73,8 @@ class Report:
                 return (yield)
             except BaseException:
                 self.raised.add(pyfuncitem.nodeid)
+                if not self.watch:
+                    self.given[pyfuncitem.nodeid] = given_to(pyfuncitem)
                 raise
 
         self.pytest_pyfunc_call = pytest.hookimpl(wrapper=True, trylast=True)(pytest_pyfunc_call)
@@ -100,6 +103,8 @@ class Report:
         told = {"id": report.nodeid, "outcome": outcome(phases)}
         if report.nodeid in self.details:
             told["detail"] = self.details.pop(report.nodeid)
+        if report.nodeid in self.given:
+            told["given"] = self.given.pop(report.nodeid)
         tamper = []
         if report.nodeid in self.raised and told["outcome"] == "passed":
             tamper.append("report")
@@ -108,6 +113,12 @@ class Report:
         if tamper:
             told["tamper"] = tamper
         self.say(told)
+
+
+def given_to(item: Any) -> dict[str, str]:
+    """Return the parameters of a test as Python writes them."""
+    callspec = getattr(item, "callspec", None)
+    return {name: repr(value)[:200] for name, value in callspec.params.items()} if callspec else {}
 
 
 def outcome(phases: dict[str, str]) -> str:

@@ -36,6 +36,7 @@ class TestRun:
     Attributes:
         results: "passed", "failed", "skipped", "xfailed", "xpassed", "error", by id of test.
         details: what pytest shows of those that failed, and of files that cannot be loaded.
+        given: parameters of those that failed, as Python writes them; only without `watch`.
         tamper: signs that the code under test changed how it is judged, by name.
         ended: the run came to its end. why: if not, why not.
         output: the end of what tests printed.
@@ -49,6 +50,7 @@ class TestRun:
     ended: bool = True
     why: str = ""
     output: str = ""
+    given: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=1)
@@ -118,7 +120,8 @@ def run_tests(
         paths: files and folders to look for them; by default those of `ids`, or the repository.
         roots: folders of the repository from which modules are imported.
         timeout_s: seconds for all of them together.
-        watch: look after every test for changes of pytest; takes milliseconds each.
+        watch: look after every test for changes of pytest, and trust nothing that it holds; takes
+            milliseconds each.
 
     Raises:
         SandboxError: see `Sandbox.exec`.
@@ -146,6 +149,7 @@ def _read(result: ExecResult, nonce: str) -> TestRun:
     """Read the report; what has not the nonce is nobody's report."""
     results: dict[str, str] = {}
     details: dict[str, str] = {}
+    given: dict[str, dict[str, str]] = {}
     tamper: set[str] = set()
     ended = False
     for line in result.stdout.decode("utf-8", "replace").split("\n"):
@@ -166,6 +170,8 @@ def _read(result: ExecResult, nonce: str) -> TestRun:
             tamper |= {str(each) for each in told.get("tamper", [])}
             if "detail" in told:
                 details[test] = str(told["detail"])
+            if "given" in told:
+                given[test] = told["given"]
     output = result.stderr.decode("utf-8", "replace")[-4000:]
     if result.stdout_left_out:
         why, ended = f"the report has more than {MAX_REPORT} bytes", False
@@ -175,7 +181,7 @@ def _read(result: ExecResult, nonce: str) -> TestRun:
         why, ended = "the memory was used up", False
     else:
         why = "" if ended else "it ended before all tests had run"
-    return TestRun(results, details, tuple(sorted(tamper)), ended, why, output)
+    return TestRun(results, details, tuple(sorted(tamper)), ended, why, output, given)
 
 
 def _object(text: str) -> dict[str, Any] | None:
