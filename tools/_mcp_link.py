@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -74,9 +74,11 @@ class Link:
         self.where, self.timeout_s = where, timeout_s
         self.tools: list[Described] = []
         self._said: deque[str] = deque(maxlen=20)  # the last lines of its standard error
+        self._listener: threading.Thread | None = None
+        self._started: Callable[[], None] = lambda: None
         self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop = lambda: None
+        self._stop: Callable[[], None] = lambda: None
         self._client: Any = None
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"mcp {where}"[:60])
         self._thread.start()
@@ -168,6 +170,7 @@ class Link:
                 self.tools = await _listed(client)
                 ended = asyncio.Event()
                 self._client, self._stop = client, ended.set
+                self._started()
                 self._ready.set_result(None)
                 await ended.wait()
 
@@ -189,8 +192,10 @@ class Link:
             command=program, args=arguments, env=dict(self.where.env), cwd=self.where.cwd
         )
         end, begin = os.pipe()
-        threading.Thread(target=self._listen, args=(end,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(end,), daemon=True)
+        self._listener.start()
         with os.fdopen(begin, "w") as errors:
+            self._started = errors.close  # the listener ends when the server does
             yield stdio_client(parameters, errlog=errors)
 
     def _listen(self, end: int) -> None:
@@ -202,6 +207,8 @@ class Link:
     # What is said of failures -------------------------------------------------------------------
 
     def _last_words(self) -> str:
+        if self._listener is not None:
+            self._listener.join(1.0)  # a process that has ended may have said something yet unread
         said = [line for line in self._said if line]
         return f"; it said last: {said[-1][:SHOWN]}" if said else ""
 

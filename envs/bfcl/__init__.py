@@ -38,7 +38,8 @@ class Bfcl(ToolEnv):
     Args:
         category: "base", "miss_func" (a tool comes late), "miss_param" (the user says something
             late) or "long_context" (services with large states).
-        first: the number of the first entry to play, from 0. count: how many; by default all.
+        first: the number of the first entry to play, from 0.
+        count: how many entries; by default all.
         partial: give 1/n for each of the n turns of the user that passes, instead of 1 at the end.
         path: the folder of the copy.
         max_turns: turn limit; by default none but 20 steps in each turn of the user.
@@ -83,7 +84,8 @@ class Bfcl(ToolEnv):
                 f"there are {there} entries of {category}; first={first} and count={count} "
                 "do not fit"
             )
-        self._first, self._count, self.partial = first, count, partial
+        self._first, self._count = first, count
+        self.partial = self.rewards_turns = partial
         for service in {name for entry in self._chosen() for name in entry.services}:
             self._package.service(service)
         self._seeded_by: object = None

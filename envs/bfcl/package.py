@@ -101,13 +101,13 @@ class Package:
         """Return what is said of a service's tools, by name."""
         if service not in self._tools:
             path = self.folder / f"bfcl_eval/data/multi_turn_func_doc/{SERVICES[service]}.json"
-            self._tools[service] = {
-                fields["name"]: Described(
-                    f"{fields['description']} Returns: {json.dumps(fields['response'])}",
+            found = self._tools[service] = {}
+            for fields in (record.fields for record in records(path)):
+                returned = json.dumps(_json_schema(fields["response"]))
+                found[fields["name"]] = Described(
+                    f"{fields['description']} Returns: {returned}",
                     _json_schema(fields["parameters"]),
                 )
-                for fields in (record.fields for record in records(path))
-            }
         return self._tools[service]
 
     def service(self, name: str) -> type:
