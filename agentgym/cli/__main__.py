@@ -19,6 +19,7 @@ from agentgym.cli import (
     info,
     lab,
     list_names,
+    make_swe,
     new,
     play,
     replay,
@@ -46,6 +47,7 @@ app.command("info", rich_help_panel=LOOK)(info.command)
 app.command("doctor", rich_help_panel=LOOK)(doctor.command)
 app.add_typer(new.app, name="new", rich_help_panel=MAKE)
 app.command("check", rich_help_panel=MAKE)(check.command)
+app.command("make-swe", rich_help_panel=MAKE)(make_swe.command)
 app.command("play", rich_help_panel=RUN)(play.command)
 app.command("rollout", rich_help_panel=RUN)(rollout.command)
 app.command("train", rich_help_panel=RUN)(train.command)
