@@ -87,6 +87,7 @@ def together(make: Callable[[], Sandbox], many: int) -> dict[str, str]:
 
 def left_by(make: Callable[[], Sandbox], cycles: int) -> dict[str, str]:
     """Return what cycles of start, command and close leave."""
+    time.sleep(2)  # engines remove after they have answered
     files, processes = len(os.listdir("/proc/self/fd")), process_count()
     start = time.perf_counter()
     for _ in range(cycles):
@@ -94,7 +95,7 @@ def left_by(make: Callable[[], Sandbox], cycles: int) -> dict[str, str]:
         assert sandbox.exec(["true"]).ok
         sandbox.close()
     rate = cycles / (time.perf_counter() - start)
-    time.sleep(1)
+    time.sleep(2)
     open_now = len(os.listdir("/proc/self/fd")) - files
     return {
         f"{cycles} cycles: a second": f"{rate:.1f}",
@@ -126,11 +127,15 @@ def main() -> None:
     kinds = {"bwrap": lambda: open_sandbox("bwrap", limits=LIMITS)}
     if image:
         kinds["docker"] = lambda: open_sandbox("docker", image=image, limits=LIMITS)
+    bare = quantiles(timed(200, lambda: subprocess.run(["true"], check=True)))
+    load = os.getloadavg()[0]
     columns = {kind: figures(make, chosen.cycles, chosen.many) for kind, make in kinds.items()}
     table = Table("median / 95 %", *columns)
     for name in columns["bwrap"]:
         table.add_row(name, *(column[name] for column in columns.values()))
     Console().print(table)
+    cores = len(os.sched_getaffinity(0))
+    print(f"`true` on the host, without a sandbox, ms: {bare}; load {load:.1f} on {cores} cores")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 CORE = ("agentgym", "gymnasium", "numpy", "pydantic", "typer", "rich")
@@ -19,6 +18,7 @@ EXTRAS = {
     "search": (("bm25s",), "multi-hop questions"),
     "http": (("aiohttp",), "play with models behind HTTP"),
     "bfcl": (("mpmath",), "services of the benchmark BFCL"),
+    "swe": (("docker",), "sandboxes in Docker"),
     "mcp": (("mcp",), "tools of MCP servers, and tools offered to others"),
 }
 
@@ -94,7 +94,7 @@ def _packages() -> list[Finding]:
 
 
 def _outside() -> list[Finding]:
-    return [_gpu(), _docker(), _bubblewrap()]
+    return [_gpu(), _sandbox("bwrap"), _sandbox("docker")]
 
 
 def _gpu() -> Finding:
@@ -108,18 +108,22 @@ def _gpu() -> Finding:
     return Finding("gpu", False, f"none that torch can use{built}")
 
 
-def _docker() -> Finding:
-    if not shutil.which("docker"):
-        return Finding("docker", False, "not installed")
-    problem = _run(["docker", "info", "--format", "{{.ServerVersion}}"])
-    return Finding("docker", not problem, problem or "the engine answers")
+def _sandbox(kind: str) -> Finding:
+    """Start a sandbox and tell what it enforces."""
+    from agentgym.errors import AgentGymError
+    from agentgym.tools.sandbox import open_sandbox
 
-
-def _bubblewrap() -> Finding:
-    if not shutil.which("bwrap"):
-        return Finding("bubblewrap", False, "not installed")
-    problem = _run(["bwrap", "--ro-bind", "/", "/", "--unshare-all", "true"])
-    return Finding("bubblewrap", not problem, problem or "works")
+    name = f"sandbox {kind}"
+    try:
+        sandbox = open_sandbox(kind)
+    except AgentGymError as error:
+        return Finding(name, False, str(error))
+    sandbox.close()
+    flags = {f.name: getattr(sandbox.caps, f.name) for f in fields(sandbox.caps)}
+    held = [flag for flag, value in flags.items() if value is True]
+    not_held = [flag for flag, value in flags.items() if value is False]
+    text = f"enforces {', '.join(held)} ({sandbox.caps.by}); not {', '.join(not_held)}"
+    return Finding(name, True, text)
 
 
 def _meaning(packages: list[Finding]) -> list[str]:
@@ -164,18 +168,6 @@ def _memory_gb() -> tuple[float, float]:
         return 0.0, 0.0
     values = {line.split(":")[0]: int(line.split()[1]) / 1e6 for line in lines}
     return values.get("MemTotal", 0.0), values.get("MemAvailable", 0.0)
-
-
-def _run(command: list[str]) -> str:
-    """Run a short command; return what is wrong, or nothing."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"does not answer: {error}"
-    if done.returncode == 0:
-        return ""
-    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-    return f"installed, but: {lines[-1]}"
 
 
 def _show(findings: list[Finding]) -> None:

@@ -95,7 +95,7 @@ def test_doctor(agentgym: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         "python 3.",
         "memory",
         "gymnasium 1.",
-        "docker not installed",
+        "there is no program bwrap",
         "gpu",
         "replay work",
     ):
