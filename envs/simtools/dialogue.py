@@ -4,7 +4,9 @@ As data it is one JSON object in the shape of CM2's records (arXiv 2602.12268), 
 more that make it playable without a language model; docs/simtools.md lists them.
 """
 
+import difflib
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -124,8 +126,8 @@ class Dialogue:
 
     @cached_property
     def digest(self) -> str:
-        """The identity of its content."""
-        text = dumps(self.as_json())
+        """The identity of its content, whatever it is called."""
+        text = dumps({key: each for key, each in self.as_json().items() if key != "id"})
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
@@ -160,10 +162,10 @@ def dialogue_of(found: object, where: str) -> Dialogue:
         ConfigError: something is missing or wrong; says which field.
     """
     data = _object(found, where, "the dialogue")
-    for key in data:
-        if key not in _KEYS:
+    for key in data.keys() - set(_KEYS):  # records of others have more; a slip is none of these
+        if difflib.get_close_matches(key, _KEYS, cutoff=0.8):
             raise ConfigError(f"{where}: {key!r} is no key of a dialogue; {nearest(key, _KEYS)}")
-    tools = _tools(_list(data.get("tools"), where, "tools"), where)
+    tools = _tools(_listed_tools(data.get("tools"), where), where)
     names = {tool.name: tool.parameters for tool in tools}
     instructions, texts = _messages(_list(data.get("messages"), where, "messages"), where)
     variants = data.get("checklists")
@@ -195,7 +197,7 @@ def dialogue_of(found: object, where: str) -> Dialogue:
     for kind, each in entities.items():
         for name, fields in _object(each, where, f"entities.{kind}").items():
             _object(fields, where, f"entities.{kind}.{name}")
-    name = _text(data.get("id"), where, "id")
+    name = _text(data.get("id", where), where, "id")
     dialogue = Dialogue(name, tools, tuple(turns), seed, entities, instructions)
     try:
         _ = dialogue.digest
@@ -215,6 +217,16 @@ def _listed(schema: object, found: dict[str, tuple[JSON, ...]], name: str = "") 
         for key, inner in parameters_of(schema).items():
             _listed(inner, found, key)
         _listed(schema.get("items"), found, name)
+
+
+def _listed_tools(found: object, where: str) -> Sequence[Any]:
+    """Return the list of tools, which some write as JSON in a text."""
+    if isinstance(found, str):
+        try:
+            found = json.loads(found)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{where}: tools is a text that is not JSON: {error}") from None
+    return _list(found, where, "tools")
 
 
 def _tools(found: Sequence[object], where: str) -> tuple[SimTool, ...]:

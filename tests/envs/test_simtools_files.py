@@ -30,6 +30,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 WRONG: list[tuple[str, Any, str]] = [
     ("id", "", "id must be a text that is not empty"),
     ("tols", [], "'tols' is no key of a dialogue; did you mean 'tools'?"),
+    ("tools", "[{]", "tools is a text that is not JSON"),
     ("tools", None, "tools must be a list, got None"),
     ("tools.1.name", "order", "tools[1].name: two tools are called 'order'; rename one"),
     ("tools.0.name", "../order", "tools[0].name must be at most 64 letters, digits, _ and -"),
@@ -169,3 +170,7 @@ def test_the_fields_of_cm2s_files() -> None:
         assert "A call with city Oslo." in found.text
         assert dialogue.tools[0].result_form.fault({"anything": [1]}) is None
         assert dialogue_of(dialogue.as_json(), "again") == dialogue
+        as_text = data | {"tools": json.dumps(data["tools"]), "source": "elsewhere", key: checklist}
+        del as_text["id"]
+        other = dialogue_of(as_text, "file.jsonl:7")
+        assert (other.id, other.tools, other.turns) == ("file.jsonl:7", dialogue.tools, (turn,))
