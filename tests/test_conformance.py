@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sandboxes import NO_BWRAP
 
 from agentgym import registry
 from agentgym.backends.base import SampleRequest
@@ -37,7 +38,18 @@ def bfcl_copy(_folder: Path) -> dict[str, JSON]:
     return {"path": str(fetch())}
 
 
-DATA = {"alfworld": alfworld_games, "bfcl": bfcl_copy, "textworld": textworld_games}
+def swe_sandbox(folder: Path) -> dict[str, JSON]:
+    if NO_BWRAP:
+        pytest.skip(NO_BWRAP)
+    return {}
+
+
+DATA = {
+    "alfworld": alfworld_games,
+    "bfcl": bfcl_copy,
+    "swe": swe_sandbox,
+    "textworld": textworld_games,
+}
 """What environments over data of others are given to play with."""
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from agentgym.cli import (
+    bench,
     check,
     credit,
     doctor,
@@ -52,6 +53,7 @@ app.command("play", rich_help_panel=RUN)(play.command)
 app.command("rollout", rich_help_panel=RUN)(rollout.command)
 app.command("train", rich_help_panel=RUN)(train.command)
 app.command("eval", rich_help_panel=RUN)(evaluate.command)
+app.command("bench", rich_help_panel=RUN)(bench.command)
 app.add_typer(lab.app, name="lab", rich_help_panel=RUN)
 app.command("fetch", rich_help_panel=RUN)(fetch.command)
 app.command("serve-tools", rich_help_panel=RUN)(serve_tools.command)

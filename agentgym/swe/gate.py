@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from agentgym.errors import EpisodeFailure
+from agentgym.errors import EpisodeFailure, UnknownName
 from agentgym.swe.cheats import FUNCTION_CHEATS, REPOSITORY_CHEATS, function_cheat
 from agentgym.swe.grade_function import FunctionGrader
 from agentgym.swe.grade_repository import RepositoryGrader
+from agentgym.swe.mutate import mutants
+from agentgym.swe.trees import File
 from agentgym.swe.verdict import Verdict
 
-__all__ = ["Gated", "gate"]
+__all__ = ["AGENTS", "Gated", "attempt", "gate"]
+
+AGENTS: Final = ("oracle", "noop", "cheats", "random", "all")
+"""Scripted agents: the right solution, nothing, cheats, a change at random; all but the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +36,10 @@ def gate(grader: FunctionGrader | RepositoryGrader, agents: str = "all") -> Gate
     """Try the right solution, nothing, and all cheats on a task.
 
     Args:
-        grader: of the task. agents: "oracle", "noop", "cheats" or "all".
+        grader: of the task. agents: one of `AGENTS`.
 
     Raises:
+        UnknownName: no such agent.
         ConfigError: there is no sandbox on this machine, or no pytest.
     """
     key = (
@@ -40,12 +47,10 @@ def gate(grader: FunctionGrader | RepositoryGrader, agents: str = "all") -> Gate
         if isinstance(grader, FunctionGrader)
         else grader.repository.task.instance_id
     )
-    names = {
-        "oracle": ["oracle"],
-        "noop": ["noop"],
-        "cheats": [*_cheats(grader)],
-        "all": ["oracle", "noop", *_cheats(grader)],
-    }[agents]
+    if agents not in AGENTS:
+        raise UnknownName("scripted agent", agents, AGENTS)
+    cheats = [*_cheats(grader)]
+    names = {"cheats": cheats, "all": ["oracle", "noop", *cheats]}.get(agents, [agents])
     verdicts: dict[str, Verdict | None] = {}
     found = []
     for name in names:
@@ -57,20 +62,32 @@ def gate(grader: FunctionGrader | RepositoryGrader, agents: str = "all") -> Gate
             continue
         if name == "oracle" and not verdict.passed:
             found.append(f"oracle: {verdict.reason}")
-        if name != "oracle" and verdict.passed:
+        if name not in ("oracle", "random") and verdict.passed:  # chance may repair
             found.append(f"{name}: passes")
     return Gated(key, tuple(found), verdicts)
 
 
 def attempt(grader: FunctionGrader | RepositoryGrader, name: str) -> Verdict:
-    """Judge what "oracle", "noop" or a cheat hands in. Raises as the grader."""
+    """Judge what "oracle", "noop", "random" or a cheat hands in. Raises as the grader."""
     if isinstance(grader, FunctionGrader):
         task = grader.task
-        sources = {"oracle": task.fixed, "noop": task.source}
+        sources = {"oracle": task.fixed, "noop": task.source, "random": _mutated(task.source)}
         return grader.grade(sources[name] if name in sources else function_cheat(name, task))
     here = grader.repository
+    if name == "random":
+        path = next((path for path in sorted(here.gold) if path in here.tree), "")
+        text = here.tree[path].text() if path else None
+        return grader.grade({path: File(_mutated(text).encode())} if text else {})
     changes = {"oracle": here.gold, "noop": {}}
     return grader.grade(changes[name] if name in changes else REPOSITORY_CHEATS[name](here))
+
+
+def _mutated(source: str) -> str:
+    """Return a source with something changed that is as good a guess as any other."""
+    try:
+        return next((mutant.source for mutant in mutants(source)), source)
+    except SyntaxError:
+        return source
 
 
 def _cheats(grader: FunctionGrader | RepositoryGrader) -> Mapping[str, object]:
