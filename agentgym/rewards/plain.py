@@ -56,13 +56,21 @@ def visible(text: str, most: int = MOST_CHARACTERS) -> str:
     >>> visible("a\\u202eb\\u200bc \\x1b[31mred\\x1b[0m\\x00")
     'abc red'
     """
+    if len(text) > 8 * most:  # of what is far from both ends, nothing will be seen
+        head, tail = _cleaned(text[: 4 * most]), _cleaned(text[-4 * most :])
+    else:
+        text = head = tail = _cleaned(text)
+    if len(text) <= most:
+        return text
+    half = most // 2
+    left_out = len(text) - 2 * half
+    return f"{head[:half]}\n[{left_out:,} characters left out]\n{tail[-half:]}"
+
+
+def _cleaned(text: str) -> str:
     text = _LONE.sub("\ufffd", _ESCAPES.sub("", text.replace("\r\n", "\n")))
     text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf"))
-    text = unicodedata.normalize("NFC", text)
-    if len(text) > most:
-        half = most // 2
-        text = f"{text[:half]}\n[{len(text) - 2 * half:,} characters left out]\n{text[-half:]}"
-    return text
+    return unicodedata.normalize("NFC", text)
 
 
 def without_markdown(text: str) -> str:
