@@ -14,7 +14,8 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("aiohttp")
-pytest.importorskip("fastapi")
+for needed in ("accelerate", "fastapi", "openai", "uvicorn"):
+    pytest.importorskip(needed)
 
 import torch
 from chat_templates import CHATML, tokenizer

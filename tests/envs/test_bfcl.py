@@ -26,6 +26,7 @@ from agentgym.toolcalls import Reply
 from agentgym.types import ToolCall
 
 ENTRIES = 200
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,10 @@ def play(env: TextEnv, actions: Sequence[str]) -> tuple[list[float], dict[str, A
     return rewards, info, over
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize(
+    "category",
+    ["base", "miss_func", *(pytest.param(name, marks=SLOW) for name in CATEGORIES[2:])],
+)
 def test_the_ground_truth_of_every_entry_succeeds_and_nothing_else_does(
     folder: Path, category: str
 ) -> None:
@@ -124,7 +128,9 @@ def changed(
     return turns
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize(
+    "category", ["base", *(pytest.param(name, marks=SLOW) for name in CATEGORIES[1:])]
+)
 def test_verdicts_are_those_of_the_package(folder: Path, category: str) -> None:
     env, rng = Bfcl(path=str(folder), category=category), random.Random(category)
     data = folder / "bfcl_eval/data"
