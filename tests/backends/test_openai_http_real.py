@@ -14,8 +14,10 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("aiohttp")
-for needed in ("accelerate", "fastapi", "openai", "uvicorn"):
-    pytest.importorskip(needed)
+pytest.importorskip("accelerate")
+pytest.importorskip("fastapi")
+pytest.importorskip("openai")
+pytest.importorskip("uvicorn")
 
 import torch
 from chat_templates import CHATML, tokenizer
