@@ -97,8 +97,8 @@ def test_twenty_kills_of_household_gigpo(tmp_path: Path) -> None:
         ("household-gigpo", ("env.preset=tiny", "train.iterations=60", "optim.muon_lr=0.005")),
         ("search-igpo", ("train.iterations=75",)),
         ("search-agentflow", ("train.iterations=25",)),
-        ("tooluse-gigpo", ("train.iterations=12",)),
-        ("simtools-cm2", ("train.iterations=20",)),
+        ("tooluse-gigpo", ("train.iterations=20",)),
+        ("simtools-cm2", ("train.iterations=30",)),
     ],
 )
 def test_held_out_success_rises_outside_of_the_intervals(
