@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agentgym.envs.simtools.dialogue import CALLS, REPLY, Dialogue, UserTurn
-from agentgym.envs.simtools.domains import DOMAINS, NAMES, TINY, TINY_NAMES, Request
+from agentgym.envs.simtools.domains import NAMES, TINY_NAMES, Request
 from agentgym.envs.simtools.rules import Entry, planned, taken
+from agentgym.envs.simtools.services import DOMAINS, TINY
 from agentgym.envs.simtools.world import World, answer
 from agentgym.rewards.checklist import Criterion
 from agentgym.types import JSON

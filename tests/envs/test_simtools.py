@@ -15,10 +15,11 @@ from simtools_cases import calls, facts, play, playing, shop, shop_dialogue, wri
 from agentgym import make
 from agentgym.agents import GoldAgent, NoopAgent
 from agentgym.envs.simtools import SimTools
-from agentgym.envs.simtools.domains import DOMAINS, NAMES
+from agentgym.envs.simtools.domains import NAMES
 from agentgym.envs.simtools.files import read_dialogues, write_dialogues
 from agentgym.envs.simtools.generate import SIZES, SPLITS, draw_dialogue, sample
 from agentgym.envs.simtools.rules import Entry, Scene, plain, same, verdict
+from agentgym.envs.simtools.services import DOMAINS
 from agentgym.errors import ConfigError, ResetNeeded, UnknownName
 from agentgym.rewards.checklist import mean_score
 from agentgym.rollout import Limits, Task, collect

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from simtools_cases import TEXT, shop, shop_dialogue, tool
 
 from agentgym.envs.simtools.dialogue import Dialogue, SimTool, dialogue_of
-from agentgym.envs.simtools.domains import DOMAINS, TINY
 from agentgym.envs.simtools.rules import Entry
 from agentgym.envs.simtools.schemas import Form, made_up, number
+from agentgym.envs.simtools.services import DOMAINS, TINY
 from agentgym.envs.simtools.world import World, answer
 from agentgym.errors import ToolError
 from agentgym.types import JSON
