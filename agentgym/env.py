@@ -221,6 +221,8 @@ class TextEnv(gymnasium.Env[str, str]):
         super().reset(seed=seed)
         self.turns = 0
         started = self.begin(options or {})
+        if self._closed():
+            raise EnvClosed(f"{self._label()}: closed during reset(); make a new environment")
         outcome = started if isinstance(started, Outcome) else Outcome(started)
         text, info = self._report(outcome, "begin")
         if outcome.terminated or outcome.truncated or outcome.reward:
@@ -236,7 +238,7 @@ class TextEnv(gymnasium.Env[str, str]):
 
         Raises:
             ResetNeeded: before `reset` or after the end of the episode.
-            EnvClosed: after `close`.
+            EnvClosed: after `close`, also by another thread while the action was carried out.
             EnvContractError: the action is not a string, or `act` broke the contract.
         """
         if self._phase != "running":
@@ -248,6 +250,8 @@ class TextEnv(gymnasium.Env[str, str]):
             )
         self.turns += 1
         outcome = self.act(action)
+        if self._closed():
+            raise EnvClosed(f"{self._label()}: closed during step(); make a new environment")
         text, info = self._report(outcome, "act")
         terminated = outcome.terminated
         truncated = outcome.truncated or (
@@ -311,6 +315,9 @@ class TextEnv(gymnasium.Env[str, str]):
             f"{self._label()}: {what} of {hook}() must be {wanted}, "
             f"got {type(got).__name__} {got!r:.80}"
         )
+
+    def _closed(self) -> bool:
+        return self._phase == "closed"
 
     def _not_running(self) -> ResetNeeded | EnvClosed:
         if self._phase == "closed":

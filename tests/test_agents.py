@@ -145,7 +145,7 @@ def test_a_reply_without_the_agreed_form_is_not_well_formed() -> None:
     assert (bad.action, bad.well_formed) == ("open door", False)
 
 
-def test_a_full_context_ends_the_episode() -> None:
+def test_E07_a_full_context_ends_the_episode() -> None:
     start = Start("Play.", "", max_context=40)
     acting = PolicyAgent(RENDERER).begin(start)
     _, [request] = play(acting, view(text="a door"), "go")

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import threading
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -46,12 +47,12 @@ def running() -> Echo:
     return env
 
 
-def test_step_before_reset() -> None:
+def test_E01_step_before_reset() -> None:
     with pytest.raises(ResetNeeded, match=r"call reset\(\) before step"):
         Echo().step("hi")
 
 
-def test_step_after_the_end() -> None:
+def test_E01_step_after_the_end() -> None:
     env = running()
     assert env.step("bye")[2]
     with pytest.raises(ResetNeeded, match="over"):
@@ -60,7 +61,7 @@ def test_step_after_the_end() -> None:
     env.step("hi")
 
 
-def test_step_and_reset_after_close_and_two_closes() -> None:
+def test_E01_step_and_reset_after_close_and_two_closes() -> None:
     env = running()
     env.close()
     env.close()
@@ -68,6 +69,45 @@ def test_step_and_reset_after_close_and_two_closes() -> None:
         env.step("hi")
     with pytest.raises(EnvClosed):
         env.reset()
+
+
+@pytest.mark.parametrize("doing", ["step", "reset"])
+def test_E01_close_while_another_thread_steps_or_resets(doing: str) -> None:
+    class Slow(Echo):
+        """Wait until it is closed."""
+
+        def begin(self, options: Mapping[str, Any]) -> str:
+            self.wait("reset")
+            return str(super().begin(options))
+
+        def act(self, action: str) -> Outcome:
+            self.wait("step")
+            return super().act(action)
+
+        def wait(self, where: str) -> None:
+            if where == doing:
+                entered.set()
+                assert left.wait(10)
+
+    entered, left = threading.Event(), threading.Event()
+    env, raised = Slow(), list[Exception]()
+
+    def play() -> None:
+        try:
+            env.reset(seed=0)
+            env.step("bye")
+        except EnvClosed as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=play)
+    thread.start()
+    assert entered.wait(10)
+    env.close()
+    left.set()
+    thread.join(10)
+    assert [f"closed during {doing}()" in str(error) for error in raised] == [True]
+    with pytest.raises(EnvClosed):
+        env.step("hi")
 
 
 def test_closing_gives_back_once() -> None:
