@@ -11,6 +11,12 @@ root=${AGENTGYM_DOCKER_ROOT:-/var/lib/agentgym-docker}
 socket=$root/docker.sock
 pidfile=$root/docker.pid
 
+# gVisor, where it is installed: a kernel of its own for containers that ask for the runtime runsc.
+runtimes=()
+if command -v runsc >/dev/null; then
+	runtimes=(--add-runtime "runsc=$root/runsc")
+fi
+
 answers() { curl --silent --max-time 2 --unix-socket "$socket" http://docker/_ping | grep -q OK; }
 
 running() { # a killed process that nobody has waited for is there, and does not run
@@ -29,10 +35,12 @@ start)
 		if answers; then break; fi
 		if ! running; then
 			rm -f "$pidfile"
+			printf '#!/bin/sh\nexec runsc --platform=ptrace --network=none "$@"\n' >"$root/runsc"
+			chmod +x "$root/runsc"
 			setsid dockerd --host "unix://$socket" --pidfile "$pidfile" \
 				--data-root "$root/data" --exec-root "$root/exec" \
 				--storage-driver overlay2 --live-restore --bridge none --iptables=false \
-				--ip6tables=false --ip-forward=false --ip-masq=false \
+				--ip6tables=false --ip-forward=false --ip-masq=false "${runtimes[@]}" \
 				</dev/null >"$root/log" 2>&1 &
 			started=$!
 		fi

@@ -89,7 +89,15 @@ print([line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in li
 """
         *found, devices = says(sandbox, code).splitlines()
     same("devices", devices, "['lo']")
-    refused = {"ENETUNREACH", "EADDRNOTAVAIL", "ECONNREFUSED", "EAFNOSUPPORT", "EPERM", "ENONAME"}
+    refused = {
+        "ENETUNREACH",
+        "EHOSTUNREACH",
+        "EADDRNOTAVAIL",
+        "ECONNREFUSED",
+        "EAFNOSUPPORT",
+        "EPERM",
+        "ENONAME",
+    }
     expect(set(found) <= refused and "ENONAME" in found, f"what connecting said: {found}")
 
 
