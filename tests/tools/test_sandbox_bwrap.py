@@ -120,7 +120,7 @@ def test_nothing_is_left(tmp_path: Path) -> None:
             sandbox.exec(["true"])
     assert len(os.listdir("/proc/self/fd")) == files
     assert descendants(os.getpid()) == children
-    assert not list(Path("/sys/fs/cgroup").glob(f"*/agentgym/{os.getpid()}-*"))
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/agentgym-{os.getpid()}-*"))
 
 
 def test_forgotten_sandboxes_end() -> None:

@@ -33,17 +33,16 @@ class Cgroup:
     def make(cls, limits: Limits, root: Path = ROOT) -> "Cgroup | None":
         """Make groups with limits, or return None where that is not possible."""
         version = 2 if (root / "cgroup.controllers").exists() else 1
-        name = f"{os.getpid()}-{started(os.getpid())}-{next(_counter)}"
+        # At the top and not in one group together, which would get the time of one program.
+        name = f"agentgym-{os.getpid()}-{started(os.getpid())}-{next(_counter)}"
         parents = [root / each for each in ("memory", "pids", "cpu")] if version == 1 else [root]
-        group = cls(version, [parent / "agentgym" / name for parent in parents])
+        group = cls(version, [parent / name for parent in parents])
         try:
             for parent, folder in zip(parents, group.folders, strict=True):
                 if not parent.is_dir():
                     return None
-                folder.parent.mkdir(exist_ok=True)
                 if version == 2:
-                    for each in (parent, folder.parent):
-                        (each / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+                    (parent / "cgroup.subtree_control").write_text("+memory +pids +cpu")
                 folder.mkdir()
             for path, value in group._settings(limits):
                 path.write_text(str(value))
@@ -113,8 +112,8 @@ class Cgroup:
 def remove_stale(root: Path = ROOT) -> int:
     """Remove groups whose process is no more; return how many there were."""
     count = 0
-    for folder in [*root.glob("*/agentgym/*-*-*"), *root.glob("agentgym/*-*-*")]:
-        pid, since, _ = folder.name.split("-")
+    for folder in [*root.glob("agentgym-*-*-*"), *root.glob("*/agentgym-*-*-*")]:
+        _, pid, since, _ = folder.name.split("-")
         if pid.isdigit() and started(int(pid)) != since:
             with contextlib.suppress(OSError):  # not empty yet
                 folder.rmdir()
