@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from agentgym.env import Outcome
-from agentgym.envs.tooluse.commands import commands
+from agentgym.envs.tooluse.commands import commands, spelled
 from agentgym.envs.tooluse.names import SPLITS
 from agentgym.envs.tooluse.plan import (
     Now,
@@ -289,7 +289,7 @@ class ToolUse(ToolEnv):
         """Add the calls that can be made with the values seen so far."""
         if self.commands and not outcome.terminated:
             seen = outcome.observation
-            self._now.shown += f" {seen if isinstance(seen, str) else seen.text}"
+            self._now.shown += f" {spelled(seen if isinstance(seen, str) else seen.text)}"
             listed = commands(self._here, self.toolset, self._now.shown)
             outcome.info["admissible_commands"] = listed
         return outcome

@@ -1,5 +1,6 @@
 """The calls that can be made with what was seen so far, for players without a model."""
 
+from functools import lru_cache
 from itertools import product
 from typing import Any, Final, cast
 
@@ -10,7 +11,7 @@ from agentgym.toolcalls import Reply
 from agentgym.tools.base import Toolset
 from agentgym.types import ToolCall
 
-__all__ = ["commands"]
+__all__ = ["commands", "spelled"]
 
 MOST: Final = 200
 
@@ -20,15 +21,27 @@ def commands(world: World, toolset: Toolset, shown: str) -> list[str]:
 
     Left out are tools with an argument that no value is known for, such as an amount. At most
     `MOST` calls are listed.
+
+    Args:
+        world: where. toolset: its tools. shown: all that was shown, as `spelled`.
     """
-    line = f" {' '.join(tokens_of(shown))} "
-    calls: list[ToolCall] = []
+    line = f" {shown} "
+    found: list[str] = []
     for name in toolset.names:
         parameters = cast("dict[str, Any]", toolset[name].parameters)
-        needed: list[str] = parameters.get("required", [])
-        values = [
-            [v for v in world.values(argument) if f" {' '.join(tokens_of(v))} " in line]
-            for argument in needed
-        ]
-        calls += [ToolCall(name, dict(zip(needed, row, strict=True))) for row in product(*values)]
-    return [*(Reply("", (each,)).action for each in calls[:MOST]), DONE, IMPOSSIBLE]
+        needed = tuple(parameters.get("required", ()))
+        values = [[v for v in world.values(a) if f" {spelled(v)} " in line] for a in needed]
+        found += [_action(name, needed, row) for row in product(*values)]
+    return [*found[:MOST], DONE, IMPOSSIBLE]
+
+
+@lru_cache(maxsize=4096)
+def spelled(text: str) -> str:
+    """Return the words and numbers of a text, in one spelling."""
+    return " ".join(tokens_of(text))
+
+
+@lru_cache(maxsize=4096)
+def _action(name: str, arguments: tuple[str, ...], values: tuple[str, ...]) -> str:
+    call = ToolCall(name, dict(zip(arguments, values, strict=True)))
+    return Reply("", (call,)).action

@@ -27,7 +27,7 @@ class Now:
     over: bool = False
     key: str = ""  #: a digest of the world's state; "": not known
     progress: float = 0.0
-    shown: str = ""  #: all observations, where commands are listed
+    shown: str = ""  #: all observations, as `spelled`, where commands are listed
     seed: int = 0  #: of a language model that plays the user
 
     def copied(self) -> "Now":
