@@ -39,7 +39,7 @@ start)
 			chmod +x "$root/runsc"
 			setsid dockerd --host "unix://$socket" --pidfile "$pidfile" \
 				--data-root "$root/data" --exec-root "$root/exec" \
-				--storage-driver overlay2 --live-restore --bridge none --iptables=false \
+				--storage-driver overlay2 --live-restore --cgroup-parent / --bridge none --iptables=false \
 				--ip6tables=false --ip-forward=false --ip-masq=false "${runtimes[@]}" \
 				</dev/null >"$root/log" 2>&1 &
 			started=$!
