@@ -18,6 +18,7 @@ __all__ = ["Shop"]
 class Shop(ToolEnv):
     """Buy all the tea."""
 
+    instructions = "Use the tools of the shop, then say a number."
     max_turns = 4
 
     def __init__(self, *, max_turns: int | None = None) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,18 @@ def test_a_command_gets_the_variables_it_is_given(monkeypatch: pytest.MonkeyPatc
         tools = tools_of(server)
         assert tools.call("variable", {"name": "GIVEN"}).text == "2"
         assert tools.call("variable", {"name": "SECRET_OF_OURS"}).text == "(not set)"
+
+
+def test_calls_may_come_from_any_thread(shop: McpServer) -> None:
+    shop.restart()
+    tools = tools_of(shop)
+    names = [f"NO_SUCH_{number}" for number in range(40)] + ["HOME"] * 40
+
+    def told(name: str) -> str:
+        return tools.call("variable", {"name": name}).text
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(told, names)] == ["(not set)"] * 40 + [os.environ["HOME"]] * 40
 
 
 def test_what_is_in_a_process_cannot_be_copied(shop: McpServer) -> None:
