@@ -1,13 +1,6 @@
 """The model server of transformers, a process of its own, with a tiny model from disk."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +14,8 @@ pytest.importorskip("uvicorn")
 
 import torch
 from chat_templates import CHATML, tokenizer
-from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers_server import NAME, serving
 
 from agentgym.agents import PolicyAgent
 from agentgym.backends.base import Sample, SampleRequest
@@ -37,8 +31,6 @@ pytestmark = pytest.mark.slow
 
 TOKENIZER = tokenizer(CHATML)
 RENDERER = Renderer(TOKENIZER)
-NAME = "tiny/policy"
-SERVE = ["transformers.cli.transformers", "serve", "--device", "cpu", "--dtype", "float32"]
 CHATS = [
     (Message("system", "Play."), Message("user", "go to the desk")),
     (Message("user", "take the lamp"),),
@@ -63,53 +55,11 @@ def embedded() -> HFBackend:
     return HFBackend(Qwen3ForCausalLM(config), TOKENIZER, compute="whole")
 
 
-def into_cache(cache: Path) -> None:
-    """Put the model where the hub's would be after a download."""
-    repository = cache / f"models--{NAME.replace('/', '--')}"
-    folder = repository / "snapshots" / ("0" * 40)
-    backend = embedded()
-    backend.model.generation_config = GenerationConfig(
-        do_sample=True, top_k=0, eos_token_id=list(RENDERER.stop_ids)
-    )
-    backend.model.save_pretrained(folder)
-    TOKENIZER.save_pretrained(folder)
-    (repository / "refs").mkdir()
-    (repository / "refs/main").write_text("0" * 40)
-
-
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     cache = tmp_path_factory.mktemp("hub")
-    into_cache(cache)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    log = (cache / "log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, "-m", *SERVE, "--host", "127.0.0.1", "--port", str(port)],
-        env={**os.environ, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"},
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            said = (cache / "log").read_text()
-            assert process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.kill()
-        process.wait()
-        log.close()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5):
-            return True
-    except OSError:
-        return False
+    with serving(embedded().model, TOKENIZER, RENDERER.stop_ids, cache) as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)
