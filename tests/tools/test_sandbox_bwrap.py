@@ -18,6 +18,7 @@ from agentgym.errors import ConfigError, SandboxDied, SandboxUnavailable, Unknow
 from agentgym.testing.report import run_checks
 from agentgym.testing.sandbox import SANDBOX_CHECKS
 from agentgym.tools.sandbox import Limits, Sandbox, open_sandbox
+from agentgym.tools.sandbox._cgroup import remove_stale
 from agentgym.tools.sandbox.bwrap import Bwrap
 
 pytestmark = needs_bwrap
@@ -84,11 +85,18 @@ def test_R04_runner_killed_with_sandboxes() -> None:
         time.sleep(0.02)
     assert not [pid for pid in inside if runs(pid)]
     runner.stdout.close()
+    left = f"*/agentgym-{runner.pid}-*"
+    remove_stale()  # which every process does at its first sandbox
+    assert not list(Path("/sys/fs/cgroup").glob(left))
 
 
 def descendants(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    found = [int(child) for child in path.read_text().split()] if path.exists() else []
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, path.read_text().split())
+        except OSError:  # the thread has ended
+            continue
     return found + [below for child in found for below in descendants(child)]
 
 

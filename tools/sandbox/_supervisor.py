@@ -2,7 +2,8 @@
 
 Being process 1 of its own process namespace, it cannot be killed from inside, inherits every
 orphan, and `kill(-1)` reaches everything but itself. It runs on the Python of the sandbox, which
-may be old: only the standard library, and nothing newer than Python 3.8.
+may be old: only the standard library, and nothing newer than Python 3.8. It is one file, because it
+is sent there as one text.
 
 A frame is the length of a JSON object (4 bytes, big-endian), the object, and `size` bytes of data.
 The first frame has the settings; each further one is a request and is answered by one frame.
