@@ -105,15 +105,11 @@ def main(arguments: list[str] | None = None) -> None:
         fail(str(error), code=2 if isinstance(error, UserError) else 1)
     except KeyboardInterrupt:
         fail("interrupted", code=130)
-    except OSError as error:
-        if debug:
-            raise
-        if error.filename is not None:
-            fail(f"{error.filename}: {error.strerror}", code=2)
-        fail(str(error))
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.filename is not None:
+            fail(f"{error.filename}: {error.strerror}", code=2)
         text = f"{type(error).__name__}: {error}"
         fail(f"{text}\nThis was not foreseen; run it again with --debug to see where it happened.")
 

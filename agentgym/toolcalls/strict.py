@@ -61,9 +61,11 @@ def read_json(text: str, pos: int = 0, depth: int = MAX_DEPTH) -> tuple[JSON, in
         raise Malformed("number", "a number has too many digits") from error
     except RecursionError as error:
         raise Malformed("too_deep", _TOO_DEEP) from error
-    if _deeper(value, depth):
+    # Most texts show at a glance that nothing is wrong with them.
+    if text.count("{", pos, end) + text.count("[", pos, end) > depth and _deeper(value, depth):
         raise Malformed("too_deep", _TOO_DEEP)
-    well_encoded(dumps(value))
+    if not text.isascii() or "\\u" in text:
+        well_encoded(dumps(value))
     return value, end
 
 
