@@ -170,7 +170,7 @@ def test_a_snapshot_of_an_environment_keeps_the_connection() -> None:
     ],
     ids=["429", "500", "cut", "half-json"],
 )
-def test_j08_hiccups_are_waited_out_and_then_fail(impatient: Any, bad: Reply) -> None:
+def test_J08_hiccups_are_waited_out_and_then_fail(impatient: Any, bad: Reply) -> None:
     with serve(scripted(bad, bad, Reply(said("hello")))) as server:
         assert OpenAIChat(impatient(server.url), "tiny").ask(ASKED) == "hello"
         assert len(server.samples) == 3

@@ -441,7 +441,7 @@ def test_snapshots_hold_what_was_told_and_said() -> None:
         (Reply("", (), (Problem("duplicate_key", "twice"),)).action, "Malformed tool call: twice"),
     ],
 )
-def test_e04_malformed_calls_are_observations(said: str, shown: str) -> None:
+def test_E04_malformed_calls_are_observations(said: str, shown: str) -> None:
     env = drawn(0, size="tiny", world="shop")
     start = env.snapshot()
     text, reward, over, cut, info = env.step(said)
@@ -453,7 +453,7 @@ def test_e04_malformed_calls_are_observations(said: str, shown: str) -> None:
     assert play(env, plan(env)) == (1.0, True)
 
 
-def test_e06_a_thousand_calls_in_one_turn() -> None:
+def test_E06_a_thousand_calls_in_one_turn() -> None:
     env = drawn(0, size="tiny", world="shop")
     order = next(iter(env._here.state["orders"]))
     calls = (ToolCall("show", {"id": order}),) * 1000
@@ -551,7 +551,7 @@ def test_what_was_said_last_counts() -> None:
         assert play(env, [last])[1] is passes, said
 
 
-def test_j01_a_model_words_what_the_user_says_and_reads_data() -> None:
+def test_J01_a_model_words_what_the_user_says_and_reads_data() -> None:
     env = talkative("tooluse_users:polite")
     assert env.determinism == "recorded"
     assert ToolUse.determinism == "exact"
@@ -566,7 +566,7 @@ def test_j01_a_model_words_what_the_user_says_and_reads_data() -> None:
     assert play(env, plan(env)) == (1.0, True)
 
 
-def test_j03_the_verdict_does_not_depend_on_the_users_words() -> None:
+def test_J03_the_verdict_does_not_depend_on_the_users_words() -> None:
     env = talkative("tooluse_users:boastful")
     seed = env.np_random_seed
     assert play(env, plan(env)) == (1.0, True)
@@ -581,7 +581,7 @@ def test_j03_the_verdict_does_not_depend_on_the_users_words() -> None:
         ("absent", "the user: absent: no answer"),
     ],
 )
-def test_j02_a_user_that_fails_is_nobodys_reward(who: str, said: str) -> None:
+def test_J02_a_user_that_fails_is_nobodys_reward(who: str, said: str) -> None:
     env = ToolUse(world="shop", size="tiny", user=f"tooluse_users:{who}")
     with pytest.raises(EpisodeFailure) as caught:
         env.reset(seed=0)
@@ -589,7 +589,7 @@ def test_j02_a_user_that_fails_is_nobodys_reward(who: str, said: str) -> None:
     assert said in caught.value.message
 
 
-def test_j02_a_user_is_asked_again() -> None:
+def test_J02_a_user_is_asked_again() -> None:
     env = ToolUse(world="shop", size="tiny", user="tooluse_users:second_try")
     text, _ = env.reset(seed=0)
     assert text.startswith("Well, you see")
@@ -597,7 +597,7 @@ def test_j02_a_user_is_asked_again() -> None:
     assert "leaves out" in correction
 
 
-def test_j10_the_same_episode_again() -> None:
+def test_J10_the_same_episode_again() -> None:
     first, second = talkative("tooluse_users:polite"), talkative("tooluse_users:polite")
     for each in plan(first):
         assert first.step(each) == second.step(each)

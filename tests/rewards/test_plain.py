@@ -24,12 +24,12 @@ ANYTHING = st.text(st.characters() | st.sampled_from("*_`#>-\x1b[]m \n\u202e\u20
         ("x² and ½ stay", "x² and ½ stay"),
     ],
 )
-def test_j09_what_cannot_be_seen_is_not_shown(text: str, shown: str) -> None:
+def test_J09_what_cannot_be_seen_is_not_shown(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
 @given(ANYTHING)
-def test_j09_shown_text_can_be_encoded_and_is_final(text: str) -> None:
+def test_J09_shown_text_can_be_encoded_and_is_final(text: str) -> None:
     shown = visible(text)
     shown.encode()
     assert visible(shown) == shown
@@ -56,12 +56,12 @@ def test_the_middle_of_a_long_text_is_left_out() -> None:
         ("my_file_name.txt and -5 and #7", "my_file_name.txt and -5 and #7"),
     ],
 )
-def test_j07_decoration_goes_and_words_stay(text: str, words: str) -> None:
+def test_J07_decoration_goes_and_words_stay(text: str, words: str) -> None:
     assert without_markdown(text) == words
 
 
 @given(ANYTHING)
-def test_j07_letters_and_digits_are_never_lost(text: str) -> None:
+def test_J07_letters_and_digits_are_never_lost(text: str) -> None:
     """Except for the word that may stand behind a fence."""
     if "```" not in text and "~~~" not in text:
         before, after = ([c for c in t if c.isalnum()] for t in (text, without_markdown(text)))
@@ -78,10 +78,10 @@ KEYS = [
 
 
 @pytest.mark.parametrize("text", KEYS)
-def test_j04_master_keys_say_nothing(text: str) -> None:
+def test_J04_master_keys_say_nothing(text: str) -> None:
     assert says_nothing(text)
 
 
 @pytest.mark.parametrize("text", ["4", "No.", "Solution: 4", "解 4", "Let's solve it: x = 4"])
-def test_j04_short_answers_say_something(text: str) -> None:
+def test_J04_short_answers_say_something(text: str) -> None:
     assert not says_nothing(text)

@@ -124,7 +124,7 @@ def test_format_is_of_the_whole_reply(reply: str, wanted: float) -> None:
         "[" * 100_000,
     ],
 )
-def test_e04_calls_that_cannot_be_read_are_the_worst(bad: str) -> None:
+def test_E04_calls_that_cannot_be_read_are_the_worst(bad: str) -> None:
     reference = '<think>t</think>\n<tool_call>\n{"name": "a", "parameters": {}}\n</tool_call>'
     reply = f"<think>t</think>\n<tool_call>\n{bad}\n</tool_call>"
     assert ToolRL().score(reply, reference).correctness == -3

@@ -176,7 +176,7 @@ def test_the_arguments_given_stay_as_they_are() -> None:
         (None, "input should be an object"),
     ],
 )
-def test_e04_wrong_arguments_are_told_by_field(arguments: Any, says: str) -> None:
+def test_E04_wrong_arguments_are_told_by_field(arguments: Any, says: str) -> None:
     result = call("order", arguments)
     assert (result.status, result.failure) == ("wrong arguments", None)
     assert says in result.text
@@ -199,7 +199,7 @@ def test_e04_wrong_arguments_are_told_by_field(arguments: Any, says: str) -> Non
     ],
     ids=lambda text: text[:12],
 )
-def test_e04_malformed_json(text: str, says: str) -> None:
+def test_E04_malformed_json(text: str, says: str) -> None:
     result = call("order", text)
     assert (result.status, result.failure) == ("wrong arguments", None)
     assert says in result.text
@@ -207,7 +207,7 @@ def test_e04_malformed_json(text: str, says: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ordr", "../order", "", "order\n", "x" * 5_000_000, None, [1]])
-def test_e04_unknown_tools(name: Any) -> None:
+def test_E04_unknown_tools(name: Any) -> None:
     result = call(name, {"item": "a"})
     assert (result.status, result.failure) == ("unknown tool", None)
     assert "there is no tool" in result.text
@@ -220,7 +220,7 @@ def test_a_near_miss_is_named() -> None:
 
 @settings(max_examples=40)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x)))
-def test_e04_nothing_that_is_said_raises(said: Any) -> None:
+def test_E04_nothing_that_is_said_raises(said: Any) -> None:
     tools = Toolset([order], timeout_s=None)
     for arguments in (said, {"item": said}, str(said), json.dumps({"item": said})):
         result = tools.call("order", arguments)
@@ -240,7 +240,7 @@ def test_e04_nothing_that_is_said_raises(said: Any) -> None:
         (EpisodeFailure("sandbox", "gone"), "failed", "sandbox"),
     ],
 )
-def test_e05_a_tool_that_raises(
+def test_E05_a_tool_that_raises(
     error: BaseException, status: str, boundary: str | None, timeout_s: float | None
 ) -> None:
     result = Toolset([raising(error)], timeout_s=timeout_s).call("it", {})
@@ -269,7 +269,7 @@ def nap() -> object:
 
 
 @pytest.mark.parametrize("does", [spin, nap])
-def test_e05_a_tool_that_never_returns(does: Callable[[], object]) -> None:
+def test_E05_a_tool_that_never_returns(does: Callable[[], object]) -> None:
     tools = Toolset({"it": tool_that(does), "counter": Counter}, timeout_s=0.1)
     for says in ("did not return within 0.1 s", "did not return from an earlier call"):
         result = tools.call("it", {})
@@ -295,18 +295,18 @@ def loop() -> object:
         (loop, "it returned a list"),
     ],
 )
-def test_e05_a_tool_that_returns_what_it_must_not(does: Callable[[], object], says: str) -> None:
+def test_E05_a_tool_that_returns_what_it_must_not(does: Callable[[], object], says: str) -> None:
     result = Toolset([tool_that(does)]).call("it", {})
     assert result.failure is not None
     assert (result.status, result.failure.boundary) == ("failed", "tool")
     assert says in result.failure.message
 
 
-def test_e05_bytes_are_decoded_all_the_same() -> None:
+def test_E05_bytes_are_decoded_all_the_same() -> None:
     assert Toolset([tool_that(lambda: b"caf\xc3\xa9 \xff")]).call("it", {}).text == "café �"
 
 
-def test_e05_a_tool_that_returns_a_gigabyte() -> None:
+def test_E05_a_tool_that_returns_a_gigabyte() -> None:
     result = Toolset([tool_that(lambda: "x" * 10**9)], max_output=100).call("it", {})
     assert result.text == "x" * 100 + "\n[... 999999900 more characters were left out]"
     assert (result.status, result.left_out) == ("ok", 10**9 - 100)

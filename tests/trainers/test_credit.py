@@ -269,7 +269,7 @@ def test_widening_refuses_another_shape() -> None:
 
 
 @pytest.mark.parametrize("scheme", [GRPO(std=False), GiGPO(scale="none")], ids=str)
-def test_c06_masked_member(scheme: CreditScheme) -> None:
+def test_C06_masked_member(scheme: CreditScheme) -> None:
     advantages = scheme(outcomes(1, 1, 0, 0, invalid=[1]))
     assert [v[0] for v in per_turn(advantages)] == pytest.approx([2 / 3, 0, -1 / 3, -1 / 3])
     assert advantages.report.masked_members == 1
@@ -304,7 +304,7 @@ def test_c06_masked_member(scheme: CreditScheme) -> None:
         "one_member_in_a_loop",
     ],
 )
-def test_c07_no_signal_is_zero_and_counted(scheme: CreditScheme, group: Group) -> None:
+def test_C07_no_signal_is_zero_and_counted(scheme: CreditScheme, group: Group) -> None:
     group = noted(group)
     advantages = scheme(group)
     assert problems(group, advantages) == []
