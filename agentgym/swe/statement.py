@@ -84,7 +84,7 @@ def _steps(test: str, detail: str, tests: Mapping[str, str]) -> str:
     source = tests.get(path, "")
     if not numbers or not source:
         return ""
-    number, lines = int(numbers[-1]), source.split("\n")
+    number, lines = int(numbers[0]), source.split("\n")  # the first: in the test, not in helpers
     wanted = name.rpartition("::")[2].partition("[")[0]
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name != wanted:
