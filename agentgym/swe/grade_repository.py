@@ -7,6 +7,7 @@ its changes), and what is only noticed is code that turns on its tests: see `run
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -132,14 +133,16 @@ class RepositoryGrader:
     """Judges submissions to one task. Every verdict has a sandbox of its own.
 
     Attributes:
-        sandbox, image: see `open_sandbox`. timeout_s: seconds for all tests together.
+        sandbox, image: see `open_sandbox`.
+        timeout_s: seconds for all tests together, at most: once the right solution was judged, five
+            times as long as that took and 10 s more.
     """
 
     repository: Repository
     sandbox: str = "auto"
     image: str = ""
     timeout_s: float = 300.0
-    _sound: bool = False  # a control run succeeded
+    _limit_s: float = 0.0  # of submissions, since a control run succeeded
 
     def grade(self, changes: Changes) -> Verdict:
         """Judge changes of what was given out.
@@ -163,12 +166,12 @@ class RepositoryGrader:
             kinds = sorted({f"patch:{each.kind}" for each in problem})
             return Verdict(False, problem[0].message, tuple(kinds))
         kept, signs = judged(here.tree, changes, tests=here.decisive, gold=here.gold)
-        run = self._run(kept)
+        run = self._run(kept, min(self.timeout_s, self._limit_s or self.timeout_s))
         results, wanted = self._results(run), here.wanted
         tamper = tuple(sorted({*signs, *run.tamper}))
         failed = next((test for test in wanted if results[test] != wanted[test]), "")
         if failed or not run.ended:
-            self._control(again=not run.ended)
+            self.control(again=not run.ended)
             reason = run.why if not run.ended else f"{failed}: {results[failed]}"
             return Verdict(False, reason, tamper, results)
         held = [sign for sign in tamper if not sign.startswith("restored:")]
@@ -198,11 +201,17 @@ class RepositoryGrader:
             box.close()
         return self.grade(changes)
 
-    def _control(self, *, again: bool) -> None:
-        """Judge the right solution, unless that went well before."""
-        if (self._sound and not again) or not self.repository.gold:
+    def control(self, *, again: bool = False) -> None:
+        """Judge the right solution, if there is one, unless that went well before.
+
+        Raises:
+            SandboxDied: it does not pass.
+            ConfigError: as `grade`.
+        """
+        if (self._limit_s and not again) or not self.repository.gold:
             return
-        run, wanted = self._run(self.repository.gold), self.repository.wanted
+        start = time.monotonic()
+        run, wanted = self._run(self.repository.gold, self.timeout_s), self.repository.wanted
         results = self._results(run)
         bad = [test for test in wanted if results[test] != wanted[test]]
         if bad or not run.ended:
@@ -210,9 +219,9 @@ class RepositoryGrader:
             raise SandboxDied(
                 f"the control run of {self.repository.task.instance_id} failed: {why}"
             )
-        self._sound = True
+        self._limit_s = max(self._limit_s, 10 + 5 * (time.monotonic() - start))
 
-    def _run(self, changes: Changes) -> TestRun:
+    def _run(self, changes: Changes, timeout_s: float) -> TestRun:
         here = self.repository
         tree = with_changes(with_changes(here.tree, changes), here.tests)
         box = open_sandbox(self.sandbox, image=self.image, limits=LIMITS)
@@ -221,7 +230,7 @@ class RepositoryGrader:
             put_pytest(box)
             ids = here.ids
             paths = sorted({each.partition("::")[0] for each in ids} or here.task.test_files)
-            return run_tests(box, ids, paths=paths, roots=ROOTS, timeout_s=self.timeout_s)
+            return run_tests(box, ids, paths=paths, roots=ROOTS, timeout_s=timeout_s)
         except SandboxDied as error:
             why = "the memory was used up" if error.out_of_memory else "the sandbox ended"
             return TestRun({}, ended=False, why=why)

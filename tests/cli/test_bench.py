@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from cli_run import Run
 from sandboxes import needs_bwrap
 from swe_cases import BASE, shelf_rows
@@ -21,6 +22,7 @@ def test_the_right_solution_passes_and_nothing_does_not(agentgym: Run, tmp_path:
 
 
 @needs_bwrap
+@pytest.mark.slow
 def test_cheats_get_nothing_and_are_named(agentgym: Run) -> None:
     words = ("bench", "swe-mini", "--agent", "cheats", "--functions", 1, "--sandbox", "bwrap")
     said = agentgym(*words).words

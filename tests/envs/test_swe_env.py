@@ -35,9 +35,8 @@ def play(env: TextEnv, actions: list[str]) -> list[tuple[str, float, bool, bool,
 
 
 @needs_bwrap
-@pytest.mark.parametrize("preset", SWE.presets)
-def test_presets_pass_the_kit(preset: str) -> None:
-    report = check_env("swe", preset=preset, seeds=(0, 1), steps=12).raise_on_failure()
+def test_the_smallest_preset_passes_the_kit() -> None:
+    report = check_env("swe", preset="functions-tiny", seeds=(0, 1), steps=8).raise_on_failure()
     assert not report.warnings, report
 
 

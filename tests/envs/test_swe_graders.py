@@ -210,7 +210,7 @@ def test_V04_what_is_skipped_or_expected_to_fail_has_not_passed(tmp_path: Path) 
     grader = RepositoryGrader(lay_out(task, tmp_path, "bwrap"), "bwrap")
     with pytest.raises(EpisodeFailure, match="the control run"):  # not even the right one passes
         grader.grade({})
-    results = grader._results(grader._run({}))
+    results = grader._results(grader._run({}, 60))
     assert [results[test] for test in ids] == ["skipped", "xfailed", "passed"]
 
 
