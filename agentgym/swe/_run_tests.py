@@ -66,7 +66,7 @@ class Report:
         self.raised: set[str] = set()
         self.given: dict[str, dict[str, str]] = {}
         self.watch = watch
-        self.pure = fingerprint()
+        self.pure = deciding()
 
         def pytest_pyfunc_call(pyfuncitem: Any) -> Any:
             try:
@@ -108,7 +108,7 @@ class Report:
         tamper = []
         if report.nodeid in self.raised and told["outcome"] == "passed":
             tamper.append("report")
-        if self.watch and fingerprint() != self.pure:
+        if self.watch and changed(self.pure):
             tamper.append("test runner")
         if tamper:
             told["tamper"] = tamper
@@ -132,8 +132,8 @@ def outcome(phases: dict[str, str]) -> str:
     return called
 
 
-def fingerprint() -> dict[str, Any]:
-    """Return the functions that decide what a test's outcome is."""
+def deciding() -> list[tuple[Any, str, Any, Any]]:
+    """Return the functions of pytest that decide, as place, name, function and its code."""
     import _pytest.assertion.rewrite
     import _pytest.python
     import _pytest.reports
@@ -147,17 +147,25 @@ def fingerprint() -> dict[str, Any]:
         _pytest.assertion.rewrite, _pytest.python, _pytest.reports, _pytest.runner,
         _pytest.skipping, pluggy._callers, pluggy._hooks, pluggy._manager,
     )  # fmt: skip
-    found: dict[str, Any] = {}
+    places: list[Any] = [vars(module) for module in modules]
     for module in modules:
-        for name, value in vars(module).items():
-            if isinstance(value, type) and value.__module__ == module.__name__:
-                for inner, method in vars(value).items():
-                    method = getattr(method, "__func__", method)
-                    if hasattr(method, "__code__"):
-                        found[module.__name__ + "." + name + "." + inner] = method.__code__
-            elif hasattr(value, "__code__"):
-                found[module.__name__ + "." + name] = value.__code__
+        owned = (each for each in vars(module).values() if isinstance(each, type))
+        places += [vars(each) for each in owned if each.__module__ == module.__name__]
+    found = []
+    for place in places:
+        for name, value in place.items():
+            function = getattr(value, "__func__", value)
+            if hasattr(function, "__code__"):
+                found.append((place, name, value, function.__code__))
     return found
+
+
+def changed(known: list[tuple[Any, str, Any, Any]]) -> bool:
+    """Return whether one of them is no longer there, or runs other code."""
+    return any(
+        place.get(name) is not value or getattr(value, "__func__", value).__code__ is not code
+        for place, name, value, code in known
+    )
 
 
 main()

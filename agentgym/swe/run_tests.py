@@ -120,8 +120,7 @@ def run_tests(
         paths: files and folders to look for them; by default those of `ids`, or the repository.
         roots: folders of the repository from which modules are imported.
         timeout_s: seconds for all of them together.
-        watch: look after every test for changes of pytest, and trust nothing that it holds; takes
-            milliseconds each.
+        watch: look after every test for changes of pytest, and trust nothing that it holds.
 
     Raises:
         SandboxError: see `Sandbox.exec`.
