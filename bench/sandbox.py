@@ -7,6 +7,7 @@ Docker is measured where DOCKER_HOST and AGENTGYM_IMAGE name an engine and an im
 """
 
 import argparse
+import gc
 import os
 import subprocess
 import time
@@ -88,7 +89,8 @@ def together(make: Callable[[], Sandbox], many: int) -> dict[str, str]:
 def left_by(make: Callable[[], Sandbox], cycles: int) -> dict[str, str]:
     """Return what cycles of start, command and close leave."""
     time.sleep(2)  # engines remove after they have answered
-    files, processes = len(os.listdir("/proc/self/fd")), process_count()
+    gc.collect()
+    files, processes = len(os.listdir("/proc/self/fd")), children()
     start = time.perf_counter()
     for _ in range(cycles):
         sandbox = make()
@@ -99,9 +101,10 @@ def left_by(make: Callable[[], Sandbox], cycles: int) -> dict[str, str]:
     open_now = len(os.listdir("/proc/self/fd")) - files
     return {
         f"{cycles} cycles: a second": f"{rate:.1f}",
-        f"{cycles} cycles: open files, processes left": (
-            f"{open_now:+d}, {process_count() - processes:+d}"
+        f"{cycles} cycles: open files, children more than before": (
+            f"{open_now:d}, {children() - processes:d}"
         ),
+        f"{cycles} cycles: containers left": f"{containers()}",
     }
 
 
@@ -111,10 +114,19 @@ def available_mb() -> float:
     return int(lines["MemAvailable"].split()[0]) / 1e3
 
 
-def process_count() -> int:
-    """Return how many programs of sandboxes and their engines run on this machine."""
-    done = subprocess.run(["ps", "-eo", "comm"], capture_output=True, text=True, check=True)
-    return sum(name in ("bwrap", "containerd-shim") for name in done.stdout.split())
+def children() -> int:
+    """Return how many processes this one has."""
+    threads = Path("/proc/self/task").glob("*/children")
+    return sum(len(path.read_text().split()) for path in threads)
+
+
+def containers() -> int:
+    """Return how many containers this process has at the engine, if there is one."""
+    if not os.environ.get("AGENTGYM_IMAGE"):
+        return 0
+    from agentgym.tools.sandbox.docker import api
+
+    return len(api().containers(all=True, filters={"name": f"agentgym-{os.getpid()}-"}))
 
 
 def main() -> None:
