@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from agentgym.errors import ConfigError, SandboxDied
+from agentgym.errors import ConfigError, SandboxDied, SandboxError, SandboxUnavailable
 from agentgym.swe.diffs import apply_patch, problems
 from agentgym.swe.patches import BadPatch, parse
 from agentgym.swe.rows import Task
 from agentgym.swe.run_tests import REPO, TestRun, put_pytest, run_tests
 from agentgym.swe.surface import ROOTS, judged
 from agentgym.swe.trees import (
+    MAX_TREE,
     BadSubmission,
     Changes,
     File,
@@ -38,6 +39,9 @@ __all__ = ["LIMITS", "Repository", "RepositoryGrader", "lay_out"]
 
 LIMITS: Final = Limits(memory_mb=1024, disk_mb=384, tmp_mb=128, file_mb=128, pids=128)
 _KEPT: Final = 8
+
+IN_IMAGE: Final = "/testbed"
+"""Where the images of the SWE-bench family have the repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +73,15 @@ class Repository:
 
 
 def lay_out(task: Task, folder: Path, sandbox: str = "auto", image: str = "") -> Repository:
-    """Read a task's archive and have its patches applied in a sandbox that no agent ever sees.
+    """Read a repository and have a task's patches applied in a sandbox that no agent ever sees.
 
     Args:
-        task: of a file in `folder`, which its archive lies beside.
+        task: of a file in `folder`, which its archive lies beside. Without one, the repository is
+            taken from `IN_IMAGE` in the image.
         sandbox, image: see `open_sandbox`.
 
     Raises:
-        ConfigError: there is no archive, or a patch of the task does not apply.
+        ConfigError: there is no repository, or a patch of the task does not apply.
         EpisodeFailure: no sandbox could be started.
     """
     key = (task.instance_id, str(folder), hash((task.start_patch, task.patch, task.test_patch)))
@@ -86,12 +91,15 @@ def lay_out(task: Task, folder: Path, sandbox: str = "auto", image: str = "") ->
             return _laid_out[key]
     if unusable := task.unusable():
         raise ConfigError(f"task {task.instance_id}: {unusable[0]}")
-    if not task.source:
+    tree: Tree
+    if task.source:
+        tree = read_archive(folder / task.source, task.source_sha256)
+    else:
+        tree = _tree_of(task, image)
+    if not tree:
         raise ConfigError(
-            f"task {task.instance_id} names no archive of its repository (source); tasks that are "
-            "only in an image need that image"
+            f"task {task.instance_id}: there is no repository in {task.source or image}"
         )
-    tree: Tree = read_archive(folder / task.source, task.source_sha256)
     box = open_sandbox(sandbox, image=image, limits=LIMITS)
     try:
         put_tree(box, tree)
@@ -110,6 +118,29 @@ def lay_out(task: Task, folder: Path, sandbox: str = "auto", image: str = "") ->
         while len(_laid_out) > _KEPT:
             _laid_out.popitem(last=False)
     return made
+
+
+def _tree_of(task: Task, image: str) -> Tree:
+    """Return the repository in an image, without its history."""
+    if not image:
+        raise ConfigError(
+            f"task {task.instance_id} has neither an archive of its repository (source) nor an "
+            "image (image_name); give one with image=NAME"
+        )
+    from agentgym.tools.sandbox.docker import Docker
+
+    box = Docker(image, workdir=IN_IMAGE, read_only=False, limits=LIMITS)
+    try:
+        found = changes_in(box, {}, folder="", max_bytes=MAX_TREE)
+    except (SandboxUnavailable, SandboxDied):
+        raise
+    except (BadSubmission, SandboxError) as error:
+        raise ConfigError(
+            f"no repository can be read from {IN_IMAGE} in {image}: {error}"
+        ) from None
+    finally:
+        box.close()
+    return {path: file for path, file in found.items() if file is not None}
 
 
 _lock = threading.Lock()
@@ -228,9 +259,9 @@ class RepositoryGrader:
         try:
             put_tree(box, tree)
             put_pytest(box)
-            ids = here.ids
+            ids, site = here.ids, not here.task.source
             paths = sorted({each.partition("::")[0] for each in ids} or here.task.test_files)
-            return run_tests(box, ids, paths=paths, roots=ROOTS, timeout_s=timeout_s)
+            return run_tests(box, ids, paths=paths, roots=ROOTS, timeout_s=timeout_s, site=site)
         except SandboxDied as error:
             why = "the memory was used up" if error.out_of_memory else "the sandbox ended"
             return TestRun({}, ended=False, why=why)

@@ -112,6 +112,7 @@ def run_tests(
     roots: Sequence[str] = ("", "src", "lib"),
     timeout_s: float = 300.0,
     watch: bool = True,
+    site: bool = False,
 ) -> TestRun:
     """Run tests of the repository in `REPO`; `put_pytest` comes first.
 
@@ -121,6 +122,7 @@ def run_tests(
         roots: folders of the repository from which modules are imported.
         timeout_s: seconds for all of them together.
         watch: look after every test for changes of pytest, and trust nothing that it holds.
+        site: packages installed in the sandbox can be imported, as the tests of an image need.
 
     Raises:
         SandboxError: see `Sandbox.exec`.
@@ -136,7 +138,7 @@ def run_tests(
         "watch": watch,
     }
     result = sandbox.exec(
-        ["python3", "-I", "-S", "-B", "-c", _SOURCE],
+        ["python3", "-I", *([] if site else ["-S"]), "-B", "-c", _SOURCE],
         stdin=json.dumps(asked).encode("ascii"),
         timeout_s=timeout_s,
         max_output=MAX_REPORT,

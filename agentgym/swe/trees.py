@@ -160,16 +160,16 @@ def put_tree(sandbox: Sandbox, tree: Tree) -> None:
 
 
 def changes_in(
-    sandbox: Sandbox, tree: Tree, *, max_bytes: int = MAX_CHANGED
+    sandbox: Sandbox, tree: Tree, *, folder: str = REPO, max_bytes: int = MAX_CHANGED
 ) -> dict[str, File | None]:
-    """Return how the folder `REPO` of a sandbox differs from a tree; caches do not count.
+    """Return how a folder of a sandbox differs from a tree; caches do not count.
 
     Raises:
         BadSubmission: too much is different, or cannot be listed.
         SandboxError: see `Sandbox.exec`.
     """
     asked = {
-        "root": f"{sandbox.workdir.rstrip('/')}/{REPO}",
+        "root": posixpath.join(sandbox.workdir, folder).rstrip("/"),
         "known": {name: file.digest for name, file in tree.items()},
         "skip": SKIPPED,
         "skip_ends": _SKIPPED_ENDS,
