@@ -124,6 +124,11 @@ def test_each_meaning_comes_once() -> None:
     assert len(trees) == len(set(trees))
 
 
+@pytest.mark.parametrize("line", ["return max(b, b)", "return min(a[0], a[0])"])
+def test_what_means_the_same_as_before_is_no_mutant(line: str) -> None:
+    assert "swapped arguments" not in of(function(line))
+
+
 def test_lines_can_be_chosen() -> None:
     line = MODULE.split("\n").index("        if self.quiet:") + 1
     chosen = list(mutants(MODULE, lines=[line]))
