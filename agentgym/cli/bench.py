@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 SUITES = ("swe-mini",)
+KINDS = ("functions", "repositories")
 
 
 def command(
@@ -18,12 +19,13 @@ def command(
             metavar="WHO", help="oracle, noop, cheats, random; all: the first three, as the gate."
         ),
     ] = "oracle",
+    only: Annotated[
+        str, typer.Option(metavar="KIND", help="functions, or repositories; by default both.")
+    ] = "",
     tasks: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Rows of repositories to repair.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Rows of other repositories than those of swe-mini."),
     ] = None,
-    functions: Annotated[
-        int, typer.Option(min=0, metavar="N", help="How many functions to repair.")
-    ] = 100,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Only the first tasks of each kind.")
     ] = None,
@@ -35,8 +37,9 @@ def command(
 ) -> None:
     """Send a scripted agent through a suite, and say which tasks cannot be trusted.
 
-    swe-mini is functions made from seeds, and the rows of --tasks, such as `agentgym make-swe`
-    writes. A policy plays the same tasks as environment: `agentgym rollout swe`.
+    swe-mini is 100 functions, and the repositories that `agentgym make-swe --mini` makes faults in;
+    --tasks takes rows of others. A policy plays such tasks as an environment: `agentgym rollout
+    swe`.
     """
     from agentgym.cli.common import grid, progress_bar, show, title
     from agentgym.errors import UnknownName
@@ -45,11 +48,16 @@ def command(
 
     if suite not in SUITES:
         raise UnknownName("suite", suite, SUITES)
+    if only not in ("", *KINDS):
+        raise UnknownName("kind of task", only, KINDS)
     if agent not in suites.AGENTS:
         raise UnknownName("scripted agent", agent, suites.AGENTS)
-    entries = [*suites.functions(min(functions, limit or functions), sandbox=sandbox)]
+    entries = []
+    if only != "repositories":
+        entries += [*suites.functions(sandbox=sandbox)][:limit]
     made = len(entries)
-    entries += [*suites.repositories(tasks, sandbox=sandbox)][:limit] if tasks else []
+    if only != "functions":
+        entries += [*suites.repositories(tasks, sandbox=sandbox)][:limit]
     start = time.monotonic()
     with progress_bar(f"{suite}: {agent}", len(entries)) as step:
         results = suites.run_suite(entries, agent, workers=workers, told=lambda _: step())

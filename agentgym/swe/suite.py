@@ -1,7 +1,7 @@
 """A suite of tasks, and scripted agents that go through it: what works, what is bad, who got away.
 
-Functions are made from seeds; repositories are those of a file of rows. No model takes part: these
-agents show whether the tasks and their graders can be trusted.
+Functions are made when they are asked for; repositories are those of a file of rows. No model
+takes part: these agents show whether the tasks and their graders can be trusted.
 """
 
 from collections import Counter
@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
-from agentgym.errors import ConfigError, EpisodeFailure
-from agentgym.swe.functions import draw_function
+from agentgym.errors import ConfigError, EpisodeFailure, UserError
 from agentgym.swe.gate import AGENTS, Gated, gate
 from agentgym.swe.grade_function import FunctionGrader
 from agentgym.swe.grade_repository import RepositoryGrader, lay_out
+from agentgym.swe.mini import ROWS, folder_of_mini, mini_functions
 from agentgym.swe.rows import read_tasks
 
 __all__ = ["AGENTS", "Entry", "Tally", "functions", "repositories", "run_suite", "tally"]
@@ -50,26 +48,34 @@ class Tally:
     quarantined: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def functions(count: int, *, split: str = "valid_seen", sandbox: str = "auto") -> Iterator[Entry]:
-    """Yield functions to repair that are all different, from seeds 0, 1, ..."""
-    seen: set[str] = set()
-    seed = 0
-    while len(seen) < count:
-        task = draw_function(np.random.default_rng(seed), "full", split)
-        seed += 1
-        if task.key not in seen:
-            seen.add(task.key)
-            grader = FunctionGrader(task, sandbox, FUNCTION_S)
-            yield Entry(task.key, lambda grader=grader: grader)  # type: ignore[misc]
+def functions(*, sandbox: str = "auto") -> Iterator[Entry]:
+    """Yield the functions of swe-mini."""
+    for task in mini_functions():
+        grader = FunctionGrader(task, sandbox, FUNCTION_S)
+        yield Entry(task.key, lambda grader=grader: grader)  # type: ignore[misc]
 
 
-def repositories(path: Path, *, sandbox: str = "auto", image: str = "") -> Iterator[Entry]:
-    """Yield the tasks of a file of rows. Raises ConfigError where there is none, or it is bad."""
+def repositories(
+    path: Path | None = None, *, sandbox: str = "auto", image: str = ""
+) -> Iterator[Entry]:
+    """Yield the tasks of a file of rows, by default those of swe-mini.
+
+    Raises:
+        ConfigError: there is no such file, or it is malformed. UserError: swe-mini is not built.
+    """
+    if path is None:
+        path = folder_of_mini() / ROWS
+        if not path.is_file():
+            raise UserError(
+                f"the repositories of swe-mini are not built ({path}); build them with: "
+                "agentgym make-swe --mini, or leave them out with --only functions"
+            )
+    folder = path.parent
     for task in read_tasks(path):
 
         def grader(task=task) -> RepositoryGrader:  # type: ignore[no-untyped-def]
             chosen = "" if sandbox == "bwrap" or task.source else image or task.image
-            laid = lay_out(task, path.parent, sandbox, chosen)
+            laid = lay_out(task, folder, sandbox, chosen)
             return RepositoryGrader(laid, sandbox, chosen, REPOSITORY_S)
 
         yield Entry(task.instance_id, grader)

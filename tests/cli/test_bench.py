@@ -14,7 +14,7 @@ from agentgym.swe.diffs import make_patch
 @needs_bwrap
 def test_the_right_solution_passes_and_nothing_does_not(agentgym: Run, tmp_path: Path) -> None:
     rows = shelf_rows(tmp_path)
-    words = ("bench", "swe-mini", "--functions", 3, "--tasks", rows, "--sandbox", "bwrap")
+    words = ("bench", "swe-mini", "--limit", 3, "--tasks", rows, "--sandbox", "bwrap")
     said = agentgym(*words).words
     assert "3 functions, 1 in repositories" in said
     assert "4 of 4 verdicts, 100.0% [51.0%, 100.0%]" in said
@@ -24,7 +24,18 @@ def test_the_right_solution_passes_and_nothing_does_not(agentgym: Run, tmp_path:
 @needs_bwrap
 @pytest.mark.slow
 def test_cheats_get_nothing_and_are_named(agentgym: Run) -> None:
-    words = ("bench", "swe-mini", "--agent", "cheats", "--functions", 1, "--sandbox", "bwrap")
+    words = (
+        "bench",
+        "swe-mini",
+        "--agent",
+        "cheats",
+        "--only",
+        "functions",
+        "--limit",
+        1,
+        "--sandbox",
+        "bwrap",
+    )
     said = agentgym(*words).words
     assert "passed 0 of 12 verdicts" in said
     assert "tripwire:exit" in said
@@ -33,7 +44,16 @@ def test_cheats_get_nothing_and_are_named(agentgym: Run) -> None:
 @needs_bwrap
 def test_a_bad_task_is_quarantined_with_its_reason(agentgym: Run, tmp_path: Path) -> None:
     rows = shelf_rows(tmp_path, patch=make_patch(BASE, BASE | {"README.md": "Other.\n"}))
-    words = ("--functions", 0, "--tasks", rows, "--quarantine", "bad.jsonl", "--sandbox", "bwrap")
+    words = (
+        "--only",
+        "repositories",
+        "--tasks",
+        rows,
+        "--quarantine",
+        "bad.jsonl",
+        "--sandbox",
+        "bwrap",
+    )
     done = agentgym("bench", "swe-mini", *words, code=1)
     assert "quarantined 1" in done.words
     [line] = (tmp_path / "bad.jsonl").read_text().splitlines()
@@ -42,7 +62,14 @@ def test_a_bad_task_is_quarantined_with_its_reason(agentgym: Run, tmp_path: Path
     assert "the control run of shelves-1 failed" in found["problems"][0]
 
 
-def test_names_that_do_not_exist(agentgym: Run) -> None:
+def test_names_that_do_not_exist(
+    agentgym: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert "agentgym make-swe --mini" in agentgym("bench", "swe-mini", code=2).words
+    assert (
+        "did you mean 'functions'" in agentgym("bench", "swe-mini", "--only", "func", code=2).words
+    )
     assert "did you mean 'swe-mini'" in agentgym("bench", "swe-min", code=2).words
     assert (
         "did you mean 'cheats'" in agentgym("bench", "swe-mini", "--agent", "cheat", code=2).words
