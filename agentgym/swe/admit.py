@@ -4,8 +4,7 @@ import ast
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from agentgym.errors import SandboxDied, UserError
 from agentgym.swe.run_tests import REPO, TestRun, put_pytest, run_tests
@@ -61,17 +60,6 @@ class Workbench:
         self.tree, self.tests, self.kind, self.image = tree, tests, kind, image
         self.box: Sandbox | None = None
         self.timeout_s = FIRST_RUN_S
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the sandbox."""

@@ -13,6 +13,7 @@ import stat
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -105,7 +106,7 @@ def make_tasks(
         raise UserError(f"{name} has no Python module beside its {len(tests)} test files")
     short = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "repository"
     rng, made = np.random.default_rng(seed), Made()
-    with Workbench(tree, tests, sandbox, image) as bench:
+    with closing(Workbench(tree, tests, sandbox, image)) as bench:
         made.baseline = bench.baseline()
         taken: Counter[str] = Counter()
         for path, mutant in _candidates(tree, sources, rng):

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +156,7 @@ def _judged(task: Task, folder: Path) -> tuple[frozenset[str], frozenset[str], f
 @needs_bwrap
 def test_mutants_that_are_no_task_have_a_reason() -> None:
     files = {**FILES, "tests/test_chance.py": FILES["tests/test_chance.py"].replace("2", "0.5")}
-    with Workbench(tree_of(files), [path for path in files if is_test(path)]) as bench:
+    with closing(Workbench(tree_of(files), [path for path in files if is_test(path)])) as bench:
         base = bench.baseline()
         bench.timeout_s = 4
 
@@ -185,8 +186,8 @@ def test_a_flaky_test_of_the_repository_is_in_no_row() -> None:
         "    path = '/tmp/was_here'\n    there = os.path.exists(path)\n"
         "    open(path, 'w').close()\n    assert not there\n"
     )
-    with Workbench(tree_of({**FILES, "tests/test_chance.py": flaky}), ["tests/test_chance.py",
-                   "tests/test_shop.py"]) as bench:  # fmt: skip
+    tree = tree_of({**FILES, "tests/test_chance.py": flaky})
+    with closing(Workbench(tree, ["tests/test_chance.py", "tests/test_shop.py"])) as bench:
         assert not [test for test in bench.baseline().passing if "first_time" in test]
 
 
