@@ -88,8 +88,8 @@ def _mini(out: Path | None, seed: int, workers: int) -> None:
         made = build(out, seed=seed, workers=workers, told=told)
     show(f"Wrote {sum(made.tasks.values())} tasks of {len(made.tasks)} packages to {made.file}:")
     show(grid([(name, count) for name, count in made.tasks.items()]))
-    show(f"The {FUNCTIONS} functions of swe-mini are made when they are asked for.")
     _rejected(made.rejected)
+    show(f"Its {FUNCTIONS} functions need no file. Try all: agentgym bench swe-mini", style="dim")
 
 
 def _rejected(rejected: Counter[str]) -> None:
