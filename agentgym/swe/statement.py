@@ -69,7 +69,8 @@ def problem_statement(
         _ENDINGS[0 if asserts else 1],
     ]
     if len(failed) > 1:
-        parts.insert(3, f"{len(failed) - 1} more of the kind fail too.")
+        more = len(failed) - 1
+        parts.insert(3, f"{more} more of the kind {'fails' if more == 1 else 'fail'} too.")
     names = {test.rpartition("::")[2].partition("[")[0] for test in failed}
     text = "\n\n".join(parts)
     for name in names:
