@@ -11,29 +11,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from agentgym.errors import ConfigError, EpisodeFailure, UserError
-from agentgym.swe.functions import draw_function
 from agentgym.swe.gate import AGENTS, Gated, gate
-from agentgym.swe.grade_function import FunctionGrader, FunctionTask
+from agentgym.swe.grade_function import FunctionGrader
 from agentgym.swe.grade_repository import RepositoryGrader, lay_out
-from agentgym.swe.mini import ROWS, folder_of_mini
+from agentgym.swe.mini import ROWS, folder_of_mini, mini_functions
 from agentgym.swe.rows import read_tasks
 
 __all__ = [
     "AGENTS",
-    "FUNCTIONS",
     "Entry",
     "Tally",
     "functions",
-    "mini_functions",
     "repositories",
     "run_suite",
     "tally",
 ]
 
-FUNCTIONS: Final = 100
 FUNCTION_S: Final = 3.0
 REPOSITORY_S: Final = 120.0
 
@@ -60,20 +54,6 @@ class Tally:
     none: int = 0
     tamper: Counter[str] = field(default_factory=Counter)
     quarantined: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-def mini_functions() -> tuple[FunctionTask, ...]:
-    """Return the functions of swe-mini, always the same: half of them of families never trained on.
-
-    They take a second to make and need no file.
-    """
-    rng = np.random.default_rng(0)
-    found: dict[tuple[str, str], FunctionTask] = {}
-    while len(found) < FUNCTIONS:
-        split = ("valid_seen", "valid_unseen")[len(found) % 2]
-        task = draw_function(rng, "full", split)
-        found.setdefault((task.source, task.fixed), task)
-    return tuple(found.values())
 
 
 def functions(*, sandbox: str = "auto") -> Iterator[Entry]:
