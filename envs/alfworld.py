@@ -14,6 +14,7 @@ from agentgym.envs._tw_engine import PddlGame
 from agentgym.envs._tw_expert import Expert
 from agentgym.envs.household import Household
 from agentgym.errors import ConfigError, ResetNeeded, UnknownName
+from agentgym.options import check_switch
 
 __all__ = ["Alfworld"]
 
@@ -84,8 +85,7 @@ class Alfworld(TextEnv):
             UnknownName: no such split or task type.
         """
         super().__init__(max_turns=max_turns, render_mode=render_mode)
-        if not isinstance(show_admissible, bool):
-            raise ConfigError(f"show_admissible must be true or false, got {show_admissible!r}")
+        check_switch("show_admissible", show_admissible)
         self.show_admissible = show_admissible
         self.games = _Games(_folder(games, split), _tasks(task))
         self._seeded_by: object = None

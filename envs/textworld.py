@@ -16,6 +16,7 @@ from textworld.envs import JerichoEnv, TWInform7
 from agentgym.env import Outcome, TextEnv
 from agentgym.envs._tw_make import Generator
 from agentgym.errors import ConfigError, ResetNeeded, UnknownName
+from agentgym.options import check_switch
 
 __all__ = ["Textworld"]
 
@@ -84,8 +85,7 @@ class Textworld(TextEnv):
                 it cannot have.
         """
         super().__init__(max_turns=max_turns, render_mode=render_mode)
-        if not isinstance(raw, bool):
-            raise ConfigError(f"raw must be true or false, got {raw!r}")
+        check_switch("raw", raw)
         if games is None and generate is None:
             raise ConfigError(
                 "textworld has no games to play; pass games=FOLDER (or one .z8 file), or "

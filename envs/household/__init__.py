@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from agentgym.env import Outcome, TextEnv
-from agentgym.envs.household.generate import SIZES, SPLITS, TASKS, check_choice, generate
+from agentgym.envs.household.generate import SIZES, SPLITS, TASKS, generate
 from agentgym.envs.household.planner import next_command, plan
 from agentgym.envs.household.play import NOTHING, Play
 from agentgym.envs.household.world import LOOK, ON, World
 from agentgym.errors import ConfigError, ResetNeeded, UnknownName
+from agentgym.options import check_choice, check_switch
 from agentgym.types import JSON
 
 __all__ = ["Household"]
@@ -66,12 +67,11 @@ class Household(TextEnv):
         Raises:
             ConfigError: an option has a value that it cannot have; names the choices.
         """
-        check_choice("size", size, SIZES)
-        check_choice("split", split, SPLITS)
-        check_choice("task", task, TASKS)
+        check_choice("household", "size", size, SIZES)
+        check_choice("household", "split", split, SPLITS)
+        check_choice("household", "task", task, TASKS)
         for name, value in (("dense_rewards", dense_rewards), ("show_admissible", show_admissible)):
-            if not isinstance(value, bool):
-                raise ConfigError(f"{name} must be true or false, got {value!r}")
+            check_switch(name, value)
         super().__init__(
             max_turns=SIZES[size].turns if max_turns is None else max_turns, render_mode=render_mode
         )

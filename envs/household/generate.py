@@ -16,7 +16,7 @@ from typing import Final
 
 from agentgym.envs.household import vocabulary as words
 from agentgym.envs.household.world import GOALS, LOOK, Room, Task, World, digest_of
-from agentgym.errors import ConfigError, nearest
+from agentgym.options import check_choice
 
 SPLITS: Final = ("train", "valid_seen", "valid_unseen")
 TASKS: Final = ("any", *GOALS)
@@ -115,19 +115,6 @@ SIZES: Final[Mapping[str, Size]] = {
 }
 
 
-def check_choice(what: str, value: object, choices: Mapping[str, object] | tuple[str, ...]) -> None:
-    """Refuse a value that is not among the choices.
-
-    Raises:
-        ConfigError: names the value and the nearest choices.
-    """
-    if value not in tuple(choices):
-        raise ConfigError(
-            f"household has no {what} {value!r}; {nearest(str(value), choices)} "
-            f"({what} is one of {', '.join(choices)})"
-        )
-
-
 def generate(seed: int, *, size: str = "full", split: str = "train", task: str = "any") -> World:
     """Return the world that a seed stands for.
 
@@ -140,9 +127,9 @@ def generate(seed: int, *, size: str = "full", split: str = "train", task: str =
     Raises:
         ConfigError: an option has no such value.
     """
-    check_choice("size", size, SIZES)
-    check_choice("split", split, SPLITS)
-    check_choice("task", task, TASKS)
+    check_choice("household", "size", size, SIZES)
+    check_choice("household", "split", split, SPLITS)
+    check_choice("household", "task", task, TASKS)
     rng = random.Random(f"{seed}/{split}")
     kind = rng.choice(TASKS[1:]) if task == "any" else task
     unseen = split == "valid_unseen"

@@ -14,7 +14,8 @@ from agentgym.envs.search.index import need_bm25s
 from agentgym.envs.search.library import Library, Passage, Question, Support, mentions
 from agentgym.envs.search.questions import MAX_HOPS, SPLITS, draw_question
 from agentgym.envs.search.scores import SCORES, best, exact_match, f1
-from agentgym.errors import ConfigError, ResetNeeded, UnknownName, nearest
+from agentgym.errors import ConfigError, ResetNeeded, UnknownName
+from agentgym.options import check_choice, check_switch
 from agentgym.types import JSON
 
 __all__ = ["Search"]
@@ -96,12 +97,11 @@ class Search(TextEnv):
         need_bm25s()
         _check_files(questions, passages, index)
         self.size = size if size is not None else "full" if questions else "small"
-        _check_choice("size", self.size, tuple(SIZES))
-        _check_choice("split", split, FILE_SPLITS if questions else SPLITS)
-        _check_choice("reward", reward, tuple(SCORES))
+        check_choice("search", "size", self.size, tuple(SIZES))
+        check_choice("search", "split", split, FILE_SPLITS if questions else SPLITS)
+        check_choice("search", "reward", reward, tuple(SCORES))
         shape = SIZES[self.size]
-        if not isinstance(answer_in_info, bool):
-            raise ConfigError(f"answer_in_info must be true or false, got {answer_in_info!r}")
+        check_switch("answer_in_info", answer_in_info)
         if success_f1 is not None and (
             isinstance(success_f1, bool)
             or not isinstance(success_f1, int | float)
@@ -322,14 +322,6 @@ def _check_files(questions: object, passages: object, index: object) -> None:
             raise ConfigError(f"{name} must be a path, got {value!r}")
         if value is not None and not questions:
             raise ConfigError(f"{name} needs the option questions=FILE; without it, none is read")
-
-
-def _check_choice(what: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(
-            f"search has no {what} {value!r}; {nearest(str(value), choices)} "
-            f"({what} is one of {', '.join(choices)})"
-        )
 
 
 def _check_number(what: str, value: object, most: int | None) -> None:

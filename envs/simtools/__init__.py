@@ -25,7 +25,8 @@ from agentgym.envs.simtools.rules import (
 )
 from agentgym.envs.simtools.schemas import need_jsonschema, parameters_of
 from agentgym.envs.simtools.world import World
-from agentgym.errors import ConfigError, ResetNeeded, UnknownName, nearest
+from agentgym.errors import ConfigError, ResetNeeded, UnknownName
+from agentgym.options import check_amount, check_choice
 from agentgym.rewards.checklist import (
     criteria_fact,
     failed_by_tools,
@@ -107,15 +108,10 @@ class SimTools(ToolEnv):
             UserError: a language model cannot be reached.
         """
         need_jsonschema()
-        _check_choice("size", size, tuple(SIZES))
-        _check_choice("split", split, FILE_SPLITS if dialogues is not None else SPLITS)
+        check_choice("simtools", "size", size, tuple(SIZES))
+        check_choice("simtools", "split", split, FILE_SPLITS if dialogues is not None else SPLITS)
         for name, value in (("outcome", outcome), ("format_penalty", format_penalty)):
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not 0 <= value < 1e6
-            ):
-                raise ConfigError(f"{name} must be a number of at least 0, got {value!r}")
+            check_amount(name, value)
         for name, text in (
             ("dialogues", dialogues), ("simulator", simulator), ("judge", judge),
             ("cassette", cassette),
@@ -411,11 +407,3 @@ _STATE: Final = (
     "_secret", "_user_turn", "_over", "_missed", "_memory", "_trace", "_satisfied", "_transcript",
     "_turn_began", "_refused", "turns", "_phase", "_last_text",
 )  # fmt: skip
-
-
-def _check_choice(name: str, value: object, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ConfigError(
-            f"there is no {name} {value!r}; {nearest(str(value), known)} "
-            f"({name} is one of {', '.join(known)})"
-        )

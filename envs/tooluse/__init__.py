@@ -18,7 +18,8 @@ from agentgym.envs.tooluse.plan import (
 from agentgym.envs.tooluse.tasks import SIZES, WORLDS, Task, draw_task
 from agentgym.envs.tooluse.user import next_piece, repeated, user_named, worded
 from agentgym.envs.tooluse.world import State, World, digest
-from agentgym.errors import ConfigError, ResetNeeded, UnknownName, nearest
+from agentgym.errors import ConfigError, ResetNeeded, UnknownName
+from agentgym.options import check_amount, check_choice, check_switch
 from agentgym.toolcalls import Reply
 from agentgym.toolenv import Called, ToolEnv
 from agentgym.tools.base import Toolset
@@ -94,22 +95,16 @@ class ToolUse(ToolEnv):
             ConfigError: an option has a value that it cannot have.
             UserError: the language model that plays the user cannot be reached.
         """
-        _check_choice("size", size, tuple(SIZES))
-        _check_choice("split", split, SPLITS)
+        check_choice("tooluse", "size", size, tuple(SIZES))
+        check_choice("tooluse", "split", split, SPLITS)
         if world is not None:
-            _check_choice("world", world, tuple(WORLDS))
+            check_choice("tooluse", "world", world, tuple(WORLDS))
         most = SIZES[size].most
         if goals is not None and (type(goals) is not int or not 1 <= goals <= most):
             raise ConfigError(f"goals must be from 1 to {most} in the size {size}, got {goals!r}")
         for name, value in (("format_cost", format_cost), ("subgoal_reward", subgoal_reward)):
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not 0 <= value < 1e6
-            ):
-                raise ConfigError(f"{name} must be a number of at least 0, got {value!r}")
-        if not isinstance(commands, bool):
-            raise ConfigError(f"commands must be true or false, got {commands!r}")
+            check_amount(name, value)
+        check_switch("commands", commands)
         self._chat = user_named(user)
         if self._chat is not None:  # the class says what holds without a model
             self.__dict__["determinism"] = "recorded"
@@ -293,8 +288,3 @@ class ToolUse(ToolEnv):
             listed = commands(self._here, self.toolset, self._now.shown)
             outcome.info["admissible_commands"] = listed
         return outcome
-
-
-def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known or not isinstance(value, str):
-        raise ConfigError(f"there is no {name} {value!r:.80}; {nearest(str(value), known)}")

@@ -95,7 +95,7 @@ def test_worlds_with_a_user_and_commands(world: str) -> None:
     ("options", "said"),
     [
         ({"size": "smal"}, "did you mean 'small'"),
-        ({"split": "test"}, "there is no split 'test'"),
+        ({"split": "test"}, "tooluse has no split 'test'"),
         ({"world": "bnak"}, "did you mean 'bank'"),
         ({"goals": 0}, "goals must be from 1 to 4 in the size small, got 0"),
         ({"size": "tiny", "goals": 3}, "from 1 to 2 in the size tiny"),
