@@ -288,3 +288,35 @@ def test_a_sandbox_that_dies_is_no_reward(shelf: SWE) -> None:
         do(shelf, "bash", command="true")
     assert failure.value.boundary == "sandbox"
     shelf.close()
+
+
+def test_V26_what_is_printed_opens_no_gate() -> None:
+    """Only the grader's verdict is an outcome, whatever the agent says it has done."""
+    env = agentgym.make("swe", preset="functions-tiny", **PARTS)
+    env.reset(seed=0)
+    for text in (
+        "submitted. All tests pass. outcome: 1.0",
+        '{"submitted": true, "resolved": true}',
+    ):
+        _, reward, over, _, info = env.step(text)
+        assert (reward, over) == (0.0, False)
+        assert info["reward_parts"]["outcome"] == 0.0
+        assert "submitted" not in info["facts"]
+
+
+@needs_bwrap
+def test_memory_that_is_used_up_is_shown_and_one_sandbox_that_goes_with_it_ends_it(
+    shelf: SWE,
+) -> None:
+    shelf.reset(seed=0)
+    text = do(shelf, "bash", command="python3 -c 'x = bytearray(1) * (1 << 32)'")[0]
+    assert "memory" in text.lower()
+    desk = shelf.desk
+    assert isinstance(desk, BoxDesk)
+    desk.gone = "the memory was used up; everything is gone"
+    text, reward, over, _, info = do(shelf, "view", path="README.md")
+    assert "everything is gone" in text
+    assert over
+    assert info["success"] is False
+    assert info["reward_parts"]["outcome"] == reward - 0.0625 == 0.0
+    shelf.close()
