@@ -103,7 +103,7 @@ def ends_in_time(sandbox: Sandbox) -> None:
     result = sandbox.exec(["sh", "-c", code], timeout_s=0.5)
     expect(result.timed_out and not result.ok, f"a command over its time is {result}")
     same("stdout", result.stdout, b"before\n")
-    expect(result.seconds < 3, f"it took {result.seconds:.1f} s to end a command after 0.5 s")
+    expect(result.seconds < 6, f"it took {result.seconds:.1f} s to end a command after 0.5 s")
     no_others(sandbox)
 
 
