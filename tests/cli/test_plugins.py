@@ -152,3 +152,90 @@ def test_a_bare_module_of_the_current_folder(agentgym: Run, workplace: Path) -> 
     pytest.importorskip("torch", reason="needs the extra 'train'")
     words = ["train.iterations=1", "warmstart.demonstrations=16", "eval.episodes=0"]
     assert "all iterations are done" in agentgym("train", "guess", f"env={name}", *words).out
+
+
+PRICE = '''
+"""Prices of a shop."""
+
+from agentgym.errors import ToolError
+
+__all__ = ["price"]
+
+PRICES = {"tea": 3, "salt": 1, "oil": 5}
+
+
+def price(item: str) -> int:
+    """Tell what an item costs.
+
+    Args:
+        item: tea, salt or oil.
+    """
+    if item not in PRICES:
+        raise ToolError(f"there is no {item} here")
+    return PRICES[item]
+'''
+
+COUNTER = '''
+"""A shop counter."""
+
+from agentgym import Outcome
+from agentgym.toolcalls import Reply
+from agentgym.toolenv import ToolEnv
+from agentgym.tools.base import Toolset
+from agentgym.types import ToolCall
+from price import PRICES, price
+
+__all__ = ["Counter"]
+
+
+class Counter(ToolEnv):
+    """Tell what an item costs."""
+
+    instructions = "Ask for the price by the tool, then say the number."
+    max_turns = 4
+
+    def begin(self, options):
+        self.item, self.asked = str(self.np_random.choice(sorted(PRICES))), False
+        self.use(Toolset([price], timeout_s=None))
+        return f"What does {self.item} cost?"
+
+    def called(self, calls, outcome):
+        self.asked = self.asked or any(c.call.arguments == {"item": self.item} for c in calls)
+        return outcome
+
+    def heard(self, text):
+        right = text == str(PRICES[self.item])
+        return Outcome("", reward=float(right), terminated=True, success=right)
+
+    def state_key(self):
+        return f"{self.item} {self.asked}"
+
+    def gold(self):
+        call = Reply("", (ToolCall("price", {"item": self.item}),)).action
+        return [*([] if self.asked else [call]), str(PRICES[self.item])]
+'''
+
+
+def test_a_tool_and_an_environment_with_it_in_one_file_each(agentgym: Run, workplace: Path) -> None:
+    (workplace / "price.py").write_text(PRICE)
+    (workplace / "counter.py").write_text(COUNTER)
+    assert "passes: " in agentgym("check", "price.py").out
+    checked = agentgym("check", "counter.py").out
+    assert "passes: " in checked
+    assert "warning" not in checked
+    assert "100.0%" in agentgym("rollout", "counter.py", "--agent", "gold", "-n", 5).out
+    pytest.importorskip("torch", reason="needs the extra 'train'")
+    words = [
+        "env=counter.py",
+        "rollout.tell_tools=false",
+        "rollout.max_tokens_per_call=16",
+        "warmstart.demonstrations=300",
+        "warmstart.noise=0.0",
+        "train.iterations=2",
+        "eval.episodes=40",
+    ]
+    said = agentgym("train", "guess", *words, "--out", "r").words
+    assert "all iterations are done" in said
+    rate = float(said.partition(" after ")[2].split("%")[0].split()[-1])
+    assert rate > 50  # one of three by chance
+    assert "confirmed" in agentgym("replay", "r", "--verify").words
