@@ -20,8 +20,13 @@ __all__ = ["LEVELS", "SPLITS", "Drawer", "drawer"]
 class Drawer(Protocol):
     """Lays out one task after the other."""
 
-    def draw(self, rng: np.random.Generator) -> Desk:
-        """Return a new desk; all that is random comes from `rng`."""
+    def draw(self, rng: np.random.Generator, seed: int | None) -> Desk:
+        """Return a new desk.
+
+        Args:
+            rng: where all that is random comes from.
+            seed: of the episode, if it was given one: a file's tasks are numbered by it.
+        """
 
 
 def drawer(
@@ -54,14 +59,14 @@ class Functions:
     def __init__(self, level: str, split: str, sandbox: str) -> None:
         self.level, self.split, self.sandbox = level, split, sandbox
 
-    def draw(self, rng: np.random.Generator) -> Desk:
+    def draw(self, rng: np.random.Generator, seed: int | None) -> Desk:
         """See `Drawer`."""
         task = draw_function(rng, self.level, self.split)
         return FunctionDesk(task, FunctionGrader(task, self.sandbox))
 
 
 class Rows:
-    """Tasks of a file, one per seed."""
+    """Tasks of a file, in its order: seed k is task k, and beyond the last it begins anew."""
 
     def __init__(self, path: Path, sandbox: str, image: str, budget: Budget, states: bool) -> None:
         """Read the file. Raises ConfigError where there is none, or a task is malformed."""
@@ -70,9 +75,10 @@ class Rows:
         self.budget, self.states = budget, states
         self._graders: dict[str, RepositoryGrader] = {}
 
-    def draw(self, rng: np.random.Generator) -> Desk:
+    def draw(self, rng: np.random.Generator, seed: int | None) -> Desk:
         """See `Drawer`."""
-        task = self.tasks[int(rng.integers(len(self.tasks)))]
+        count = len(self.tasks)
+        task = self.tasks[int(rng.integers(count)) if seed is None else seed % count]
         image = "" if self.sandbox == "bwrap" else self.image or task.image
         repository = lay_out(task, self.path.parent, self.sandbox, image)
         known = self._graders.get(task.instance_id)

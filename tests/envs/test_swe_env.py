@@ -1,5 +1,6 @@
 """The environment swe: functions in memory, repositories in a sandbox, rewards by parts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from agentgym.envs.swe.box import BoxDesk
 from agentgym.envs.swe.functions import FunctionDesk
 from agentgym.errors import ConfigError, EpisodeFailure, UnknownName
 from agentgym.swe.grade_function import FunctionGrader, FunctionTask
+from agentgym.swe.rows import read_tasks, write_tasks
 from agentgym.testing import check_env
 from agentgym.toolcalls import Reply
 from agentgym.types import JSON, ToolCall
@@ -288,6 +290,17 @@ def test_a_sandbox_that_dies_is_no_reward(shelf: SWE) -> None:
         do(shelf, "bash", command="true")
     assert failure.value.boundary == "sandbox"
     shelf.close()
+
+
+@needs_bwrap
+def test_seeds_number_the_tasks_of_a_file(tmp_path: Path) -> None:
+    [task] = read_tasks(shelf_rows(tmp_path))
+    tasks = [replace(task, instance_id=name, problem_statement=name) for name in "abc"]
+    write_tasks(tmp_path / "rows.jsonl", tasks)
+    env = agentgym.make("swe", tasks=str(tmp_path / "rows.jsonl"), sandbox="bwrap")
+    assert [env.reset(seed=seed)[0] for seed in (0, 1, 2, 3)] == ["a", "b", "c", "a"]
+    assert env.reset()[0] in "abc"
+    env.close()
 
 
 def test_V26_what_is_printed_opens_no_gate() -> None:
