@@ -154,7 +154,7 @@ def test_a_rename_with_a_change_is_read_as_git_writes_it(tmp_path: Path) -> None
         ),
     ],
 )
-def test_v16_patch_that_must_not_be_applied(kind: str, text: str) -> None:
+def test_V16_patch_that_must_not_be_applied(kind: str, text: str) -> None:
     assert kind in [problem.kind for problem in problems(parse(text))]
 
 

@@ -40,7 +40,7 @@ def brings(task: FunctionTask, source: str) -> list[bool]:
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("split", SPLITS)
-def test_v21_the_fix_passes_every_case_and_the_fault_shows(level: str, split: str) -> None:
+def test_V21_the_fix_passes_every_case_and_the_fault_shows(level: str, split: str) -> None:
     for task in drawn(level, split, 40):
         assert all(brings(task, task.fixed)), task.fixed
         assert not all(brings(task, task.source)), task.source

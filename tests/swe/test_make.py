@@ -99,7 +99,7 @@ def written(folder: Path, files: dict[str, str] = FILES) -> Path:
 
 
 @needs_bwrap
-def test_v21_each_row_fails_at_the_start_and_passes_with_its_patch(tmp_path: Path) -> None:
+def test_V21_each_row_fails_at_the_start_and_passes_with_its_patch(tmp_path: Path) -> None:
     out = tmp_path / "shop.jsonl"
     made = make_file(tree_of(FILES), "shop", out, limit=2, seed=1)
     assert len(made.baseline.passing) == 8

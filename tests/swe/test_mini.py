@@ -100,7 +100,7 @@ def test_a_build_writes_rows_of_all_packages_and_goes_on_where_it_was(tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(missing()), reason=missing())
-def test_v21_real_packages_give_tasks(tmp_path: Path) -> None:
+def test_V21_real_packages_give_tasks(tmp_path: Path) -> None:
     made = build(tmp_path, per_package=2, packages=PACKAGES[:6])
     assert made.tasks == {pin.name: 2 for pin in PACKAGES[:6]}
     for task in read_tasks(made.file):

@@ -225,7 +225,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         read_tasks(file, shape="swe-gyn")  # type: ignore[arg-type]
 
 
-def test_v16_a_task_says_why_its_patches_must_not_be_applied(tmp_path: Path) -> None:
+def test_V16_a_task_says_why_its_patches_must_not_be_applied(tmp_path: Path) -> None:
     link = TESTS.replace("100644", "120000")
     task = one(tmp_path, {**BENCH, "test_patch": link, "patch": FIX.replace("m.py", "../m.py")})
     assert task.unusable() == [
