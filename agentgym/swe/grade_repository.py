@@ -84,7 +84,8 @@ def lay_out(task: Task, folder: Path, sandbox: str = "auto", image: str = "") ->
         ConfigError: there is no repository, or a patch of the task does not apply.
         EpisodeFailure: no sandbox could be started.
     """
-    key = (task.instance_id, str(folder), hash((task.start_patch, task.patch, task.test_patch)))
+    parts = (task.start_patch, task.patch, task.test_patch, task.source_sha256, *task.test_files)
+    key = (task.instance_id, f"{folder}/{task.source or image}", hash(parts))
     with _lock:
         if key in _laid_out:
             _laid_out.move_to_end(key)

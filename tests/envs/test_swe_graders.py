@@ -276,6 +276,16 @@ def test_what_the_right_solution_does_is_no_tampering() -> None:
     assert signs == ("tripwire:exit",)
 
 
+def test_V01_V13_tests_that_the_right_solution_changes_are_not_open_to_others() -> None:
+    tree = {"a.py": File(b"x = 1\n")}
+    gold = {path: File(b"y = 1\n") for path in ("a.py", "conftest.py", "tests/test_a.py")}
+    assert judged(tree, gold, tests=["tests/test_a.py"], gold=gold) == (gold, ())
+    other = dict.fromkeys(gold, File(b"z = 1\n"))
+    kept, signs = judged(tree, other, tests=["tests/test_a.py"], gold=gold)
+    assert [*kept] == ["a.py"]
+    assert signs == ("restored:tests", "test_surface")
+
+
 def test_a_script_that_nothing_needs_is_left_out() -> None:
     tree = {"pkg/a.py": File(b"x = 1\n")}
     script = File(b"import sys\nfrom pkg import a\nsys.exit(a.x)\n")
