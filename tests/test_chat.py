@@ -124,10 +124,13 @@ def test_many_may_ask_at_once() -> None:
 
 
 def test_closed_chats_are_made_anew() -> None:
+    close_chats()
+    before = set(threading.enumerate())  # other tests may have left clients of theirs
     with serve(scripted(Reply(said("x")))) as server:
         first = chat_named(f"openai:{server.url}#tiny")
+        assert any(t.name == "agentgym-http" for t in set(threading.enumerate()) - before)
         close_chats()
-        assert not any(t.name == "agentgym-http" for t in threading.enumerate())
+        assert not any(t.name == "agentgym-http" for t in set(threading.enumerate()) - before)
         with pytest.raises(UserError, match="closed"):
             first.ask(ASKED)
         assert chat_named(f"openai:{server.url}#tiny").ask(ASKED) == "x"
