@@ -35,6 +35,18 @@ def check_switch(option: str, value: object) -> None:
         raise ConfigError(f"{option} must be true or false, got {value!r}")
 
 
+def check_whole(option: str, value: object, *, least: int = 1, most: int | None = None) -> None:
+    """Refuse what is no whole number from `least` to `most`.
+
+    Raises:
+        ConfigError: names option and value.
+    """
+    fits = isinstance(value, int) and value >= least and (most is None or value <= most)
+    if isinstance(value, bool) or not fits:
+        limit = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ConfigError(f"{option} must be a whole number {limit}, got {value!r}")
+
+
 def check_amount(option: str, value: object) -> None:
     """Refuse what is no number from 0 to a million.
 

@@ -7,8 +7,6 @@ to five tokens, which is what lets a policy of half a million weights learn one 
 """
 
 import functools
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -365,10 +363,3 @@ def _literal(phrase: str) -> str:
     """Return a pattern for exactly this phrase, not followed by more of its last word."""
     escaped = "".join(c if c.isalnum() or c in " '" else f"\\x{{{ord(c):x}}}" for c in phrase)
     return escaped + (r"(?!'?\p{L})" if phrase[-1].isalpha() else "")
-
-
-def vocabulary_digest(folder: str | Path) -> str:
-    """Return a digest of the tokenizer in a policy's folder; a run refuses one that changed."""
-    tokenizer = json.loads((Path(folder) / "tokenizer.json").read_text("utf-8"))
-    text = json.dumps([tokenizer["model"], tokenizer["added_tokens"], tokenizer["pre_tokenizer"]])
-    return hashlib.sha256(text.encode()).hexdigest()

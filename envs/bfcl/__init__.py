@@ -9,6 +9,7 @@ from agentgym.env import Outcome
 from agentgym.envs.bfcl.package import CATEGORIES, Entry, open_package
 from agentgym.envs.bfcl.referee import Referee
 from agentgym.errors import ConfigError, ResetNeeded, ToolError, UnknownName
+from agentgym.options import check_switch, check_whole
 from agentgym.toolcalls import Reply
 from agentgym.toolenv import Called, ToolEnv
 from agentgym.tools.base import Tool, ToolResult, Toolset
@@ -76,10 +77,14 @@ class Bfcl(ToolEnv):
         super().__init__(max_turns=max_turns, render_mode=render_mode)
         if category not in CATEGORIES:
             raise UnknownName("category of bfcl", category, CATEGORIES)
+        check_whole("first", first, least=0)
+        if count is not None:
+            check_whole("count", count)
+        check_switch("partial", partial)
         self._package, self._category = open_package(path), category
         there = len(self._package.entries(category))
         count = there - first if count is None else count
-        if first < 0 or count < 1 or first + count > there:
+        if count < 1 or first + count > there:
             raise ConfigError(
                 f"there are {there} entries of {category}; first={first} and count={count} "
                 "do not fit"

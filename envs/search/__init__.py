@@ -15,7 +15,7 @@ from agentgym.envs.search.library import Library, Passage, Question, Support, me
 from agentgym.envs.search.questions import MAX_HOPS, SPLITS, draw_question
 from agentgym.envs.search.scores import SCORES, best, exact_match, f1
 from agentgym.errors import ConfigError, ResetNeeded, UnknownName
-from agentgym.options import check_choice, check_switch
+from agentgym.options import check_choice, check_switch, check_whole
 from agentgym.types import JSON
 
 __all__ = ["Search"]
@@ -109,7 +109,7 @@ class Search(TextEnv):
         ):
             raise ConfigError(f"success_f1 must be above 0 and at most 1, got {success_f1!r}")
         results = shape.results if results is None else results
-        _check_number("results", results, _MOST_RESULTS)
+        check_whole("results", results, most=_MOST_RESULTS)
         self.split, self.reward, self.results = split, reward, results
         self.success_f1, self.answer_in_info = success_f1, answer_in_info
         self.hops = _hops(hops, None if questions else MAX_HOPS) or (
@@ -324,12 +324,6 @@ def _check_files(questions: object, passages: object, index: object) -> None:
             raise ConfigError(f"{name} needs the option questions=FILE; without it, none is read")
 
 
-def _check_number(what: str, value: object, most: int | None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= (most or value):
-        limit = f"from 1 to {most}" if most else "of at least 1"
-        raise ConfigError(f"{what} must be a whole number {limit}, got {value!r}")
-
-
 def _hops(hops: object, most: int | None) -> tuple[int, ...]:
     """Return the numbers of hops that are asked for, sorted; none: no choice was made."""
     if hops is None:
@@ -338,5 +332,5 @@ def _hops(hops: object, most: int | None) -> tuple[int, ...]:
     if not chosen:
         raise ConfigError("hops must name at least one number of hops, got an empty list")
     for value in chosen:
-        _check_number("hops", value, most)
+        check_whole("hops", value, most=most)
     return tuple(sorted(set(chosen)))

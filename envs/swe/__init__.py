@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Final
 from agentgym.env import Outcome
 from agentgym.envs.swe.desk import Desk
 from agentgym.envs.swe.draw import LEVELS, SPLITS, Drawer, drawer
-from agentgym.errors import ConfigError, ResetNeeded, UnknownName, nearest
+from agentgym.errors import ConfigError, ResetNeeded, UnknownName
+from agentgym.options import check_choice, check_switch
 from agentgym.swe.verdict import Verdict
 from agentgym.toolcalls import Reply
 from agentgym.toolenv import Called, ToolEnv
@@ -81,11 +82,9 @@ class SWE(ToolEnv):
         for name, value, known in (
             ("level", level, LEVELS), ("split", split, SPLITS), ("sandbox", sandbox, KINDS)
         ):  # fmt: skip
-            if not isinstance(value, str) or value not in known:
-                raise ConfigError(f"there is no {name} {value!r:.80}; {nearest(str(value), known)}")
+            check_choice("swe", name, value, known)
         for name, switch in (("commands", commands), ("states", states)):
-            if not isinstance(switch, bool):
-                raise ConfigError(f"{name} must be true or false, got {switch!r}")
+            check_switch(name, switch)
         self.outcomes = _outcomes(outcomes)
         self.step_reward = _number("step_reward", step_reward, 0.0)
         self.commands = commands

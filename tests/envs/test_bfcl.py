@@ -359,9 +359,19 @@ def test_options_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
         agentgym.make("bfcl", path=str(tmp_path))
     with pytest.raises(UnknownName, match="did you mean 'miss_func'"):
         agentgym.make("bfcl", path=str(folder), category="missfunc")
-    for first, count in ((200, None), (-1, None), (0, 0), (150, 51)):
+    for first, count in ((200, None), (150, 51)):
         with pytest.raises(ConfigError, match="there are 200 entries of base"):
             Bfcl(path=str(folder), first=first, count=count)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"first": -1}, "first must be a whole number of at least 0, got -1"),
+        ({"first": "3"}, "first must be a whole number of at least 0, got '3'"),
+        ({"count": 0}, "count must be a whole number of at least 1, got 0"),
+        ({"count": True}, "count must be a whole number of at least 1, got True"),
+        ({"partial": "yes"}, "partial must be true or false, got 'yes'"),
+    ]
+    for options, said in wrong:
+        with pytest.raises(ConfigError, match=said):
+            Bfcl(path=str(folder), **options)
     env = agentgym.make("bfcl", path=str(folder), first=10, count=2)
     played = [env.reset(seed=seed)[1]["entry"] for seed in range(4)]
     assert played == [f"multi_turn_base_{number}" for number in (10, 11, 10, 11)]
