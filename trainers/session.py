@@ -50,10 +50,12 @@ class Session:
         self.curve: list[tuple[int, float, float]] = []
         self._watched: dict[str, list[float]] = {"success": [], "valid": [], "silent": []}
         self._warned: set[str] = set()
-        self._parts: set[str] = set()  # of rewards, in this process
         self._retried = 0  # episodes of this iteration
         self.shape = Shaping(
-            config.reward, scheme.economy, lambda said: self._warn(said, self.iteration + 1)
+            config.reward,
+            scheme.economy,
+            lambda said: self._warn(said, self.iteration + 1),
+            parts_named_by(scheme.credit),
         )
         self._spent_s, self._began = 0.0, time.monotonic()
         self._pool = EnvPool()
@@ -205,7 +207,6 @@ class Session:
         self._watched["success"].append(score.rate)
         self._watched["valid"].append(1.0 if score.valid_actions is None else score.valid_actions)
         self._watched["silent"].append(metrics.get("credit/zero_signal_groups", 0.0))
-        self._parts |= {p for t in trajectories for turn in t.turns for p in turn.reward_parts}
         counts = describe.counts(score, metrics, len(groups), self._retried)
         of = self.config.train.iterations
         self.progress.iteration(Iteration(self.iteration, of, score, counts, self.elapsed_s))
@@ -216,7 +217,6 @@ class Session:
         found = {
             "collapse": monitor.invalid_penalty_collapse(watched["success"], watched["valid"]),
             "silence": monitor.no_signal(watched["silent"]),
-            "parts": monitor.parts_never_seen(parts_named_by(self.scheme.credit), self._parts),
         }
         for kind, message in found.items():
             if message and kind not in self._warned:

@@ -69,6 +69,12 @@ class Mute(TextEnv):
         return Outcome("Thank you.", 1.0, terminated=True, success=True)
 
 
+CHANNEL_OF_OURS = (  # a part that the recipe itself adds
+    'credit={name="gated", channels=[{name="invalid_action_penalty"}, {name="rest"}]}',
+    "reward.invalid_action_penalty=0.1",
+    "eval.episodes=0",
+    "train.iterations=1",
+)
 DENSE = "env.options.dense_rewards=true"
 
 TINY: Mapping[str, object] = {
@@ -254,6 +260,10 @@ def test_a_part_of_the_reward_that_never_comes_is_told(tmp_path: Path) -> None:
     start_or_go_on(tmp_path / "run", config, Listening())
     told = [text for text in said if "no turn had the part 'tets' of the reward" in text]
     assert len(told) == 1
+    assert "did you mean" not in told[0]
+    said.clear()
+    start_or_go_on(tmp_path / "again", tiny(*CHANNEL_OF_OURS), Listening())
+    assert not any("no turn had the part" in text for text in said)
 
 
 def test_too_many_failures_stop_the_run_with_the_reason(tmp_path: Path) -> None:
