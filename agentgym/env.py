@@ -119,6 +119,7 @@ class TextEnv(gymnasium.Env[str, str]):
     name: str = ""
     options: Mapping[str, JSON] = {}
     turns: int = 0
+    _seeded: bool = False
     _phase: Literal["new", "running", "over", "closed"] = "new"
     _last_text: str = ""
 
@@ -200,6 +201,14 @@ class TextEnv(gymnasium.Env[str, str]):
         self.__dict__.update(kept)
         self.__dict__.update(copy.deepcopy(snapshot))
 
+    @final
+    def drawn_number(self, count: int) -> int:
+        """Return which of `count` fixed tasks this episode plays, from 0; for `begin`, once.
+
+        Any `count` consecutive seeds play each of them once. Without a seed it is a random one.
+        """
+        return self.np_random_seed % count if self._seeded else int(self.np_random.integers(count))
+
     def shutdown(self) -> None:
         """Give back what the environment holds outside of Python; called once by `close`."""
 
@@ -217,7 +226,7 @@ class TextEnv(gymnasium.Env[str, str]):
         """
         if self._phase == "closed":
             raise EnvClosed(f"{self._label()}: reset() after close(); make a new environment")
-        self._phase = "new"
+        self._phase, self._seeded = "new", seed is not None
         super().reset(seed=seed)
         self.turns = 0
         started = self.begin(options or {})

@@ -88,7 +88,6 @@ class Alfworld(TextEnv):
         check_switch("show_admissible", show_admissible)
         self.show_admissible = show_admissible
         self.games = _Games(_folder(games, split), _tasks(task))
-        self._seeded_by: object = None
         self._game: PddlGame | None = None
         self._history: list[str] = []
         self._expert: Expert | None = None
@@ -158,13 +157,8 @@ class Alfworld(TextEnv):
         self._game, self._history, self._expert, self._way = game.copy(), list(history), None, None
 
     def _drawn(self) -> str:
-        """Return the game of this episode's seed, or the next random one without a new seed."""
-        if self.np_random is self._seeded_by:
-            number = int(self.np_random.integers(len(self.games.names)))
-        else:
-            self._seeded_by = self.np_random
-            number = self.np_random_seed
-        return self.games.names[number % len(self.games.names)]
+        """Return the game of this episode's seed, or a random one without a seed."""
+        return self.games.names[self.drawn_number(len(self.games.names))]
 
     def _outcome(self, text: str, game: PddlGame) -> Outcome:
         commands = tuple(game.admissible)

@@ -101,7 +101,6 @@ class Textworld(TextEnv):
         else:
             assert place is not None
             self.games = _Folder(place)
-        self._seeded_by: object = None
         self._engine: Any = None
         self._path: Path | None = None
         self._state: Any = None
@@ -167,13 +166,8 @@ class Textworld(TextEnv):
             self._engine = None
 
     def _drawn(self) -> str:
-        """Return the game of this episode's seed, or the next random one without a new seed."""
-        if self.np_random is self._seeded_by:
-            number = int(self.np_random.integers(len(self.games.names)))
-        else:
-            self._seeded_by = self.np_random
-            number = self.np_random_seed
-        return self.games.names[number % len(self.games.names)]
+        """Return the game of this episode's seed, or a random one without a seed."""
+        return self.games.names[self.drawn_number(len(self.games.names))]
 
     def _start(self, path: Path) -> None:
         if path != self._path or self._engine is None:

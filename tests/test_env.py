@@ -47,6 +47,23 @@ def running() -> Echo:
     return env
 
 
+def test_consecutive_seeds_play_every_task_once_and_no_seed_plays_any() -> None:
+    class Shelf(Echo):
+        """Play one of five."""
+
+        def begin(self, options: Mapping[str, Any]) -> str:
+            return str(self.drawn_number(5))
+
+    env = Shelf()
+    assert sorted(env.reset(seed=seed)[0] for seed in range(7, 12)) == list("01234")
+    assert [env.reset(seed=3)[0] for _ in range(3)] == ["3"] * 3
+    drawn = [env.reset()[0] for _ in range(40)]
+    assert set(drawn) == set("01234")
+    env.reset(seed=3)
+    assert [env.reset()[0] for _ in range(40)] == drawn
+    assert Shelf().reset()[0] in "01234"
+
+
 def test_E01_step_before_reset() -> None:
     with pytest.raises(ResetNeeded, match=r"call reset\(\) before step"):
         Echo().step("hi")

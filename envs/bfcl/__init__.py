@@ -93,7 +93,6 @@ class Bfcl(ToolEnv):
         self.partial = self.rewards_turns = partial
         for service in {name for entry in self._chosen() for name in entry.services}:
             self._package.service(service)
-        self._seeded_by: object = None
         self._referee: Referee | None = None
 
     # What happens ---------------------------------------------------------------------------------
@@ -102,7 +101,7 @@ class Bfcl(ToolEnv):
         """Start the conversation that the seed stands for."""
         for key in options:
             raise UnknownName("reset option of bfcl", key, [])
-        entry = self._chosen()[self._number()]
+        entry = self._chosen()[self.drawn_number(self._count)]
         self._referee = Referee(self._package, entry)
         self.use(self._tools())
         return self._asked()
@@ -157,13 +156,6 @@ class Bfcl(ToolEnv):
 
     def _chosen(self) -> tuple[Entry, ...]:
         return self._package.entries(self._category)[self._first : self._first + self._count]
-
-    def _number(self) -> int:
-        """Return which entry this episode's seed stands for, or the next random one."""
-        if self.np_random is self._seeded_by:
-            return int(self.np_random.integers(self._count))
-        self._seeded_by = self.np_random
-        return self.np_random_seed % self._count
 
     def _play(self) -> Referee:
         if self._referee is None:

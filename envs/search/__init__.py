@@ -130,7 +130,6 @@ class Search(TextEnv):
                 if passages
                 else open_context(Path(questions), place)
             )
-        self._seeded_by: object = None
         self._library: Library | None = None
         self._question: Question | None = None
         self._found: tuple[int, ...] = ()
@@ -172,7 +171,10 @@ class Search(TextEnv):
                 results=self.results,
             )
         else:
-            self._library, self._question = self._corpus, self._asked[self._number()]
+            self._library, self._question = (
+                self._corpus,
+                self._asked[self.drawn_number(len(self._asked))],
+            )
         self._found, self._answered = (), False
         outcome = self._outcome(f"Question: {self._question.text}")
         outcome.info["hops"] = self._question.hops
@@ -251,13 +253,6 @@ class Search(TextEnv):
         self.turns, self._phase, self._last_text = rest
 
     # ----------------------------------------------------------------------------------------------
-
-    def _number(self) -> int:
-        """Return which question this episode's seed stands for, or the next random one."""
-        if self.np_random is self._seeded_by:
-            return int(self.np_random.integers(len(self._asked)))
-        self._seeded_by = self.np_random
-        return self.np_random_seed % len(self._asked)
 
     def _judge(self, said: str) -> Outcome:
         self._answered = True

@@ -130,7 +130,6 @@ class SimTools(ToolEnv):
             self._file = dialogues_of(dialogues, split, by_schema=by_schema, by_rules=by_rules)
         self._outside = Outside(simulator, judge, cassette, cassette_mode)
         self.determinism = self._outside.determinism
-        self._seeded_by: object = None
         self._dialogue: Dialogue | None = None
 
     # What the code around an episode may ask ------------------------------------------------------
@@ -158,7 +157,7 @@ class SimTools(ToolEnv):
         for key in options:
             raise UnknownName("reset option of simtools", key, [])
         if self._file:
-            self._dialogue = self._file[self._number()]
+            self._dialogue = self._file[self.drawn_number(len(self._file))]
         else:
             seed = int(self.np_random.integers(2**63))
             self._dialogue = draw_dialogue(seed, size=self.size, split=self.split)
@@ -318,13 +317,6 @@ class SimTools(ToolEnv):
     @property
     def _heard(self) -> list[str]:
         return [turn.text for turn in self.dialogue.turns[: self._user_turn + 1]]
-
-    def _number(self) -> int:
-        """Return which dialogue this episode's seed stands for, or the next random one."""
-        if self.np_random is self._seeded_by:
-            return int(self.np_random.integers(len(self._file)))
-        self._seeded_by = self.np_random
-        return self.np_random_seed % len(self._file)
 
     def _take_up(self, dialogue: Dialogue) -> None:
         """Offer a dialogue's tools and say what it says."""

@@ -107,7 +107,6 @@ class SWE(ToolEnv):
             self.__dict__["determinism"] = "none"
         self._desk: Desk | None = None
         self._paid: frozenset[str] = frozenset()
-        self._seeded_by: object = None
 
     # What the code around an episode may ask ------------------------------------------------------
 
@@ -129,9 +128,7 @@ class SWE(ToolEnv):
         for key in options:
             raise UnknownName("reset option of swe", key, [])
         self._leave()
-        fresh = self.np_random is not self._seeded_by
-        self._seeded_by = self.np_random
-        self._enter(self._drawer.draw(self.np_random, self.np_random_seed if fresh else None))
+        self._enter(self._drawer.draw(self.np_random, self.drawn_number))
         return self._showing(Outcome(self.desk.opening))
 
     def heard(self, text: str) -> Outcome:

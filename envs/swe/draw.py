@@ -1,5 +1,6 @@
 """Where an episode's task comes from: made from its seed, or one of a file."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -20,12 +21,12 @@ __all__ = ["LEVELS", "SPLITS", "Drawer", "drawer"]
 class Drawer(Protocol):
     """Lays out one task after the other."""
 
-    def draw(self, rng: np.random.Generator, seed: int | None) -> Desk:
+    def draw(self, rng: np.random.Generator, number: Callable[[int], int]) -> Desk:
         """Return a new desk.
 
         Args:
             rng: where all that is random comes from.
-            seed: of the episode, if it was given one: a file's tasks are numbered by it.
+            number: says which of so many tasks of a file it is; see `TextEnv.drawn_number`.
         """
 
 
@@ -59,7 +60,7 @@ class Functions:
     def __init__(self, level: str, split: str, sandbox: str) -> None:
         self.level, self.split, self.sandbox = level, split, sandbox
 
-    def draw(self, rng: np.random.Generator, seed: int | None) -> Desk:
+    def draw(self, rng: np.random.Generator, number: Callable[[int], int]) -> Desk:
         """See `Drawer`."""
         task = draw_function(rng, self.level, self.split)
         return FunctionDesk(task, FunctionGrader(task, self.sandbox))
@@ -75,10 +76,9 @@ class Rows:
         self.budget, self.states = budget, states
         self._graders: dict[str, RepositoryGrader] = {}
 
-    def draw(self, rng: np.random.Generator, seed: int | None) -> Desk:
+    def draw(self, rng: np.random.Generator, number: Callable[[int], int]) -> Desk:
         """See `Drawer`."""
-        count = len(self.tasks)
-        task = self.tasks[int(rng.integers(count)) if seed is None else seed % count]
+        task = self.tasks[number(len(self.tasks))]
         image = "" if self.sandbox == "bwrap" else self.image or task.image
         repository = lay_out(task, self.path.parent, self.sandbox, image)
         known = self._graders.get(task.instance_id)
