@@ -52,7 +52,7 @@ from agentgym.rollout import (
     seeds_of,
 )
 from agentgym.trainers.pack import pack
-from agentgym.types import Call, Failure, Stop, Trajectory
+from agentgym.types import Call, Failure, Group, Stop, Trajectory
 
 NAME = "rollout_envs:Corridor"
 DRIVERS: list[Driver] = [run_lockstep, partial(run_threaded, workers=3)]
@@ -566,9 +566,29 @@ def test_R18_what_fails_for_good_is_masked_and_its_group_goes_on() -> None:
 def test_R13_too_many_failures_stop_the_run_with_the_commonest_reason() -> None:
     Corridor.forget({1: ["raise@0"] * 9, 2: ["sandbox@0"] * 9, 3: ["raise@0"] * 9})
     with pytest.raises(TooManyFailures) as stopped:
-        collect(corridor(1, 2, 3), 1, GoldAgent(), None, seed=0)
+        collect(corridor(1, 2, 3), 1, GoldAgent(), None, seed=0, retry_pause_s=0)
     assert "3 of 3 episodes failed 3 times each" in str(stopped.value)
     assert "(2 times) is env: ValueError: the lamp fell at 0" in str(stopped.value)
+
+
+def test_R05_where_many_fail_at_once_what_they_need_gets_time_to_come_back() -> None:
+    told: list[tuple[str, float]] = []
+
+    def play(kind: str, failing: int) -> list[Group]:
+        Corridor.forget({seed: [f"{kind}@1"] * 2 for seed in range(failing)})
+        pause = {"retry_pause_s": 0.02, "on_pause": lambda *said: told.append(said)}
+        return collect(corridor(*range(10)), 1, GoldAgent(), None, seed=0, **pause)  # type: ignore[arg-type]
+
+    groups = play("sandbox", 3)
+    assert [t.attempt for g in groups for t in g.trajectories_G] == [2] * 3 + [0] * 7
+    assert [reason.partition(";")[0] for reason, _ in told] == ["3 of 10 episodes failed"] * 2
+    assert "sandbox: EpisodeFailure: it is gone" in told[0][0]
+    assert 0.01 <= told[0][1] <= 0.02
+    assert 0.03 <= told[1][1] <= 0.06
+    told.clear()
+    assert all(g.valid_G == (True,) for g in play("sandbox", 2))  # bad luck of a few
+    assert all(g.valid_G == (True,) for g in play("raise", 3))  # the environment's own fault
+    assert told == []
 
 
 @pytest.mark.parametrize(("tasks", "size"), [([], 1), (corridor(1), 0)])

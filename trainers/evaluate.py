@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 
 from agentgym.agents import Agent
 from agentgym.backends.base import Backend
-from agentgym.rollout import Driver, EnvPool, Limits, Task, collect, run_lockstep
+from agentgym.rollout import Driver, EnvPool, Limits, OnPause, Task, collect, run_lockstep
 from agentgym.statistics import wilson
 from agentgym.trainers.economy import TOOL_CALLS, tool_calls
 from agentgym.trainers.prepare import valid_action_share
@@ -96,6 +96,8 @@ def evaluate(
     pool: EnvPool | None = None,
     retries: int = 2,
     max_failure_rate: float = 0.2,
+    retry_pause_s: float = 20.0,
+    on_pause: OnPause | None = None,
 ) -> tuple[Score, list[Group]]:
     """Play every task once; return the score and the episodes.
 
@@ -104,7 +106,7 @@ def evaluate(
         agent: who plays, at the temperature that is to be measured.
         backend: who samples.
         seed: root of the samples' seeds.
-        limits, driver, pool, retries, max_failure_rate: as for `collect`.
+        limits, driver, pool, retries, max_failure_rate, retry_pause_s, on_pause: as for `collect`.
 
     Raises:
         TooManyFailures: too many episodes failed for reasons of the platform.
@@ -120,5 +122,7 @@ def evaluate(
         pool=pool,
         retries=retries,
         max_failure_rate=max_failure_rate,
+        retry_pause_s=retry_pause_s,
+        on_pause=on_pause,
     )
     return Score.of([t for group in groups for t in group.trajectories_G]), groups

@@ -108,10 +108,7 @@ class Session:
             None,
             seed=self._seed(parts.DEMONSTRATIONS),
             limits=parts.limits(self.config, self.policy),
-            driver=self.scheme.driver,
-            pool=self._pool,
-            retries=self.config.rollout.retries,
-            max_failure_rate=self.config.rollout.max_failure_rate,
+            **self._how(),
         )
         self._log(groups, "demonstration")
         rows = pack_demonstrations(t for group in groups for t in group.trajectories_G)
@@ -166,11 +163,8 @@ class Session:
             self.policy.backend,
             seed=self._seed(parts.TASKS, iteration),
             limits=parts.limits(self.config, self.policy),
-            driver=self.scheme.driver,
-            pool=self._pool,
-            retries=rollout.retries,
-            max_failure_rate=rollout.max_failure_rate,
             on_episode=attempts.append,
+            **self._how(),
         )
         kept = {id(t) for group in groups for t in group.trajectories_G}
         retried = [t for t in attempts if id(t) not in kept]
@@ -257,17 +251,13 @@ class Session:
         return score
 
     def _evaluate(self, count: int, temperature: float, *, fresh: bool) -> Score:
-        rollout = self.config.rollout
         score, groups = evaluate(
             parts.held_out_tasks(self.config, count, fresh=fresh),
             acting.player(self.config, self.scheme, self.policy, temperature),
             self.policy.backend,
             seed=self._seed(parts.EVALUATION),
             limits=parts.limits(self.config, self.policy),
-            driver=self.scheme.driver,
-            pool=self._pool,
-            retries=rollout.retries,
-            max_failure_rate=rollout.max_failure_rate,
+            **self._how(),
         )
         self._log(groups, "eval" if temperature else "eval greedy", self.iteration)
         return score
@@ -347,6 +337,21 @@ class Session:
         self.progress.stop()
         if hasattr(self, "policy"):
             self.policy.backend.close()
+
+    def _how(self) -> dict[str, Any]:
+        """Return how episodes are run, for `collect`: the same for all of them."""
+        rollout = self.config.rollout
+        return {
+            "driver": self.scheme.driver,
+            "pool": self._pool,
+            "retries": rollout.retries,
+            "max_failure_rate": rollout.max_failure_rate,
+            "retry_pause_s": rollout.retry_pause_s,
+            "on_pause": self._paused,
+        }
+
+    def _paused(self, reason: str, pause_s: float) -> None:
+        self._warn(f"{reason}; trying again in {pause_s:.0f} s", self.iteration + 1)
 
     def _seed(self, purpose: int, iteration: int = 0) -> int:
         return int(stream(self.config, purpose, iteration).integers(2**62))

@@ -56,7 +56,7 @@ def play_episodes(
 
     Episodes that failed are in the result, with `valid` False; how many is for the caller to judge.
     """
-    from agentgym.cli.common import progress_bar
+    from agentgym.cli.common import printable, progress_bar, show
     from agentgym.rollout import collect, run_lockstep, run_threaded
 
     if driver not in DRIVERS:
@@ -88,6 +88,7 @@ def play_episodes(
             retries=RETRIES,
             max_failure_rate=1.0,
             on_episode=note,
+            on_pause=lambda reason, s: show(f"{printable(reason)}; trying again in {s:.0f} s"),
         )
     return [t for group in groups for t in group.trajectories_G], time.monotonic() - began
 

@@ -1,6 +1,6 @@
 """Episodes and how they are run: a generator without I/O, its drivers, and groups of attempts."""
 
-from agentgym.rollout._collect import collect, rewritten_share
+from agentgym.rollout._collect import OnPause, collect, rewritten_share
 from agentgym.rollout._drivers import Driver, Job, run_lockstep, run_threaded
 from agentgym.rollout._episode import (
     Act,
@@ -24,6 +24,7 @@ __all__ = [
     "Fault",
     "Job",
     "Limits",
+    "OnPause",
     "Task",
     "collect",
     "episode",

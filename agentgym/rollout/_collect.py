@@ -1,7 +1,11 @@
 """Groups of attempts at the same tasks, with failures of the platform retried and masked."""
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import numpy as np
 
 from agentgym.agents import Agent
 from agentgym.backends.base import Backend
@@ -10,6 +14,12 @@ from agentgym.rollout._drivers import Driver, Job, OnEpisode, run_lockstep
 from agentgym.rollout._episode import Limits, Task
 from agentgym.rollout._workers import EnvPool
 from agentgym.types import Group, Trajectory
+
+OnPause = Callable[[str, float], None]
+
+DOWN: Final = 0.2
+"""Where more than this share of the episodes failed outside of the environment, something that all
+of them need is down."""
 
 
 def collect(
@@ -24,13 +34,18 @@ def collect(
     pool: EnvPool | None = None,
     retries: int = 2,
     max_failure_rate: float = 0.2,
+    retry_pause_s: float = 20.0,
     on_episode: OnEpisode | None = None,
+    on_pause: OnPause | None = None,
 ) -> list[Group]:
     """Play every task `group_size` times; all members of a group start from the same state.
 
     An episode that failed is played again from its beginning, at most `retries` times, with other
     samples. If it still fails, its last trajectory stays in the group with `valid` False: it must
     enter neither a loss nor a statistic, and it is never a reward of 0.
+
+    A few failed episodes are played again at once. Where many failed (`DOWN`), there is a pause
+    first, so that what all of them need, an engine or a server, can come back.
 
     Args:
         tasks: one group each, in order. Equal tasks make groups of their own.
@@ -43,7 +58,10 @@ def collect(
         pool: environments to reuse between calls.
         retries: how often a failed episode is played again.
         max_failure_rate: share of episodes that may stay failed.
+        retry_pause_s: seconds of the pause before the first retry, up to half of it less; each
+            further one is three times as long.
         on_episode: called with every trajectory as it ends, those that are retried included.
+        on_pause: called before each pause with the reason and its seconds.
 
     Raises:
         TooManyFailures: more than that share of the episodes failed for good; the message has the
@@ -68,6 +86,16 @@ def collect(
             failed = [place for place, trajectory in enumerate(found) if not trajectory.valid]
             if not failed:
                 break
+            down = [t for t in found if t.failure is not None and t.failure.boundary != "env"]
+            if len(down) > DOWN * len(found) and retry_pause_s > 0:
+                pause_s = (
+                    retry_pause_s * 3 ** (attempt - 1) * np.random.default_rng().uniform(0.5, 1)
+                )
+                if on_pause is not None:
+                    on_pause(
+                        f"{len(down)} of {len(found)} episodes failed; {_reason(down)}", pause_s
+                    )
+                time.sleep(pause_s)
             again = [
                 Job(jobs[p].task, agent, jobs[p].member, attempt, jobs[p].copy) for p in failed
             ]
@@ -129,14 +157,17 @@ def _refuse_too_many(
 ) -> None:
     if len(failed) <= max_failure_rate * total:
         return
+    raise TooManyFailures(
+        f"{len(failed)} of {total} episodes failed {retries + 1} times each, more than the "
+        f"tolerated share of {max_failure_rate:.0%}; {_reason(failed)}"
+    )
+
+
+def _reason(failed: Sequence[Trajectory]) -> str:
     reasons = Counter(
         f"{t.failure.boundary}: {t.failure.error}: {t.failure.message}"
         for t in failed
         if t.failure is not None
     )
     [(reason, count)] = reasons.most_common(1)
-    raise TooManyFailures(
-        f"{len(failed)} of {total} episodes failed {retries + 1} times each, more than the "
-        f"tolerated share of {max_failure_rate:.0%}; the commonest reason ({count} times) is "
-        f"{reason}"
-    )
+    return f"the commonest reason ({count} times) is {reason}"
