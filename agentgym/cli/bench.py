@@ -3,9 +3,12 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from agentgym.swe.suite import Tally
 
 SUITES = ("swe-mini",)
 KINDS = ("functions", "repositories")
@@ -31,6 +34,10 @@ def command(
     ] = None,
     sandbox: Annotated[str, typer.Option(metavar="KIND", help="auto, bwrap, docker.")] = "auto",
     workers: Annotated[int, typer.Option(min=1, metavar="N", help="Threads.")] = 4,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write each verdict; what is in it is not done again."),
+    ] = None,
     quarantine: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write tasks that are bad, and why.")
     ] = None,
@@ -60,28 +67,41 @@ def command(
         entries += [*suites.repositories(tasks, sandbox=sandbox)][:limit]
     start = time.monotonic()
     with progress_bar(f"{suite}: {agent}", len(entries)) as step:
-        results = suites.run_suite(entries, agent, workers=workers, told=lambda _: step())
+        results = suites.run_suite(entries, agent, workers=workers, out=out, told=lambda _: step())
     elapsed_s = time.monotonic() - start
     found = suites.tally(results)
-    low, high = wilson(found.passed, found.verdicts)
-    rate = found.passed / found.verdicts if found.verdicts else 0.0
-    score = f"{rate:.1%} [{low:.1%}, {high:.1%}]"
+    bad = {result.task: result.problems for result in results if result.problems}
+    passed = sum(each.passed for each in found.values())
+    verdicts = sum(each.verdicts for each in found.values())
+    low, high = wilson(passed, verdicts)
+    score = f"{passed / max(verdicts, 1):.1%} [{low:.1%}, {high:.1%}]"
     pace = 60 * len(entries) / max(elapsed_s, 1e-9)
     lines = [
         ("tasks", f"{made} functions, {len(entries) - made} in repositories"),
-        ("passed", f"{found.passed} of {found.verdicts} verdicts, {score}"),
-        ("no verdict", str(found.none)),
-        ("quarantined", str(len(found.quarantined))),
+        ("passed", f"{passed} of {verdicts} verdicts, {score}"),
+        ("no verdict", str(sum(each.none for each in found.values()))),
+        ("quarantined", str(len(bad))),
         ("time", f"{elapsed_s:.1f} s, {pace:.0f} tasks a minute, {workers} workers"),
     ]
     show(title(f"{suite}: {agent}"), grid(lines))
-    if found.tamper:
-        counted = [(count, name) for name, count in found.tamper.most_common()]
-        show(title("signs of tampering"), grid(counted))
-    for task, problems in found.quarantined.items():
+    if len(found) > 1:
+        show(title("passed, and signs of tampering"), grid(_by_agent(found)))
+    for task, problems in bad.items():
         show(f"{task}: {'; '.join(problems)}")
     if quarantine is not None:
-        bad = [{"task": task, "problems": p} for task, p in found.quarantined.items()]
-        quarantine.write_text("".join(json.dumps(each) + "\n" for each in bad), "utf-8")
-    if found.quarantined:
+        written = [{"task": task, "problems": problems} for task, problems in bad.items()]
+        quarantine.write_text("".join(json.dumps(each) + "\n" for each in written), "utf-8")
+    if bad:
         raise typer.Exit(1)
+
+
+def _by_agent(found: "dict[str, Tally]") -> list[tuple[str, str, str]]:
+    """Return a line for each agent and cheat: how often it passed, and what gave it away."""
+    return [
+        (
+            name,
+            f"{each.passed} of {each.verdicts}",
+            ", ".join(f"{sign} ({count})" for sign, count in each.tamper.most_common()),
+        )
+        for name, each in found.items()
+    ]

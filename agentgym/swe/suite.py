@@ -4,8 +4,11 @@ Functions are made when they are asked for; repositories are those of a file of 
 takes part: these agents show whether the tasks and their graders can be trusted.
 """
 
+import hashlib
+import json
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +20,7 @@ from agentgym.swe.grade_function import FunctionGrader
 from agentgym.swe.grade_repository import RepositoryGrader, lay_out
 from agentgym.swe.mini import ROWS, folder_of_mini, mini_functions
 from agentgym.swe.rows import read_tasks
+from agentgym.swe.verdict import Verdict
 
 __all__ = [
     "AGENTS",
@@ -34,33 +38,33 @@ REPOSITORY_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One task: its id, and what makes its grader once somebody works at it."""
+    """One task: its id, what tells it from others of that id, and what makes its grader."""
 
     task: str
+    digest: str
     grader: Callable[[], FunctionGrader | RepositoryGrader]
 
 
 @dataclass(slots=True)
 class Tally:
-    """What came of a suite.
+    """What came of one scripted agent, or one cheat, over a suite.
 
     Attributes:
         verdicts: how many there were. passed: of those. none: attempts without a verdict.
-        tamper: how often each sign of tampering was seen. quarantined: why a task is bad, by id.
+        tamper: how often each sign of tampering was seen.
     """
 
     verdicts: int = 0
     passed: int = 0
     none: int = 0
     tamper: Counter[str] = field(default_factory=Counter)
-    quarantined: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def functions(*, sandbox: str = "auto") -> Iterator[Entry]:
     """Yield the functions of swe-mini."""
     for task in mini_functions():
         grader = FunctionGrader(task, sandbox, FUNCTION_S)
-        yield Entry(task.key, lambda grader=grader: grader)  # type: ignore[misc]
+        yield Entry(task.key, _digest(task), lambda grader=grader: grader)  # type: ignore[misc]
 
 
 def repositories(
@@ -86,7 +90,7 @@ def repositories(
             laid = lay_out(task, folder, sandbox, chosen)
             return RepositoryGrader(laid, sandbox, chosen, REPOSITORY_S)
 
-        yield Entry(task.instance_id, grader)
+        yield Entry(task.instance_id, _digest(task), grader)
 
 
 def run_suite(
@@ -94,22 +98,35 @@ def run_suite(
     agent: str,
     *,
     workers: int = 4,
+    out: Path | None = None,
     told: Callable[[Gated], None] = lambda _: None,
 ) -> list[Gated]:
     """Send a scripted agent through all tasks; the answers come in the order of the tasks.
 
     Args:
         entries: the tasks. agent: one of `AGENTS`. workers: threads, each with its own sandboxes.
+        out: a file with a line for each task that is done; what is in it is not done again.
         told: called with what came of a task, from the threads.
+
+    Raises:
+        UserError: `out` cannot be written.
     """
+    known = {} if out is None else _read(out)
+    lock = threading.Lock()
 
     def one(entry: Entry) -> Gated:
-        try:
-            found = gate(entry.grader(), agent)
-        except ConfigError as error:
-            found = Gated(entry.task, (str(error),))
-        except EpisodeFailure as error:
-            found = Gated(entry.task, (f"no verdict: {error.message}",))
+        key = (entry.task, entry.digest, agent)
+        found = known.get(key)
+        if found is None:
+            try:
+                found = gate(entry.grader(), agent)
+            except ConfigError as error:
+                found = Gated(entry.task, (str(error),))
+            except EpisodeFailure as error:
+                found = Gated(entry.task, (f"no verdict: {error.message}",))
+            if out is not None:
+                with lock:
+                    _append(out, key, found)
         told(found)
         return found
 
@@ -117,17 +134,64 @@ def run_suite(
         return list(pool.map(one, entries))
 
 
-def tally(results: Sequence[Gated]) -> Tally:
-    """Count."""
-    made = Tally()
+def tally(results: Iterable[Gated]) -> dict[str, Tally]:
+    """Count, by agent and cheat."""
+    made: dict[str, Tally] = {}
     for result in results:
-        for verdict in result.verdicts.values():
+        for name, verdict in result.verdicts.items():
+            here = made.setdefault(name, Tally())
             if verdict is None:
-                made.none += 1
+                here.none += 1
                 continue
-            made.verdicts += 1
-            made.passed += verdict.passed
-            made.tamper.update(verdict.tamper)
-        if result.problems:
-            made.quarantined[result.task] = result.problems
+            here.verdicts += 1
+            here.passed += verdict.passed
+            here.tamper.update(verdict.tamper)
     return made
+
+
+def _digest(task: object) -> str:
+    return hashlib.sha256(repr(task).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _append(out: Path, key: tuple[str, str, str], found: Gated) -> None:
+    """Write what came of a task. The verdict on each single test is left out."""
+    verdicts = {
+        name: verdict
+        and {"passed": verdict.passed, "reason": verdict.reason, "tamper": verdict.tamper}
+        for name, verdict in found.verdicts.items()
+    }
+    task, digest, agent = key
+    line: dict[str, object] = {"task": task, "digest": digest, "agent": agent}
+    line |= {"problems": found.problems, "verdicts": verdicts}
+    try:
+        with out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror}") from None
+
+
+def _read(out: Path) -> dict[tuple[str, str, str], Gated]:
+    """Return what is done. A line that was torn, as by a kill, is owed again.
+
+    Raises:
+        UserError: it cannot be read, or is another file.
+    """
+    known: dict[tuple[str, str, str], Gated] = {}
+    try:
+        lines = out.read_bytes().split(b"\n") if out.exists() else [b""]
+        if lines[-1]:  # torn
+            out.write_bytes(b"\n".join([*lines[:-1], b""]))
+        for line in lines[:-1]:
+            said = json.loads(line)
+            verdicts = {
+                name: verdict
+                and Verdict(verdict["passed"], verdict["reason"], tuple(verdict["tamper"]))
+                for name, verdict in said["verdicts"].items()
+            }
+            key = (said["task"], said["digest"], said["agent"])
+            known[key] = Gated(said["task"], tuple(said["problems"]), verdicts)
+    except OSError as error:
+        raise UserError(f"{out} cannot be used: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{out} has lines that `agentgym bench` did not write") from None
+    return known

@@ -38,7 +38,36 @@ def test_cheats_get_nothing_and_are_named(agentgym: Run) -> None:
     )
     said = agentgym(*words).words
     assert "passed 0 of 12 verdicts" in said
-    assert "tripwire:exit" in said
+    assert "V02 os._exit 0 of 1 tripwire:exit (1)" in said
+    assert "V22 nothing 0 of 1" in said
+
+
+@needs_bwrap
+def test_what_is_done_is_not_done_again(agentgym: Run, tmp_path: Path) -> None:
+    words = (
+        "bench",
+        "swe-mini",
+        "--only",
+        "functions",
+        "--sandbox",
+        "bwrap",
+        "--out",
+        "done.jsonl",
+    )
+    agentgym(*words, "--limit", 2)
+    done = tmp_path / "done.jsonl"
+    first, second = done.read_text().splitlines()
+    changed = json.loads(first)
+    changed["verdicts"]["oracle"]["passed"] = False  # so that it is seen that it was taken over
+    done.write_text(f"{json.dumps(changed)}\n{second[:40]}")  # torn, as by a kill
+    assert "2 of 3 verdicts" in agentgym(*words, "--limit", 3).words
+    assert [json.loads(line)["task"] for line in done.read_text().splitlines()[:1]] == [
+        changed["task"]
+    ]
+    assert len(done.read_text().splitlines()) == 3
+    assert "0 of 2 verdicts" in agentgym(*words, "--limit", 2, "--agent", "noop").words
+    done.write_text("{}\n")
+    assert "did not write" in agentgym(*words, code=2).words
 
 
 @needs_bwrap
