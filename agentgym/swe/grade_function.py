@@ -147,14 +147,18 @@ def _run(kind: str, stdin: bytes, timeout_s: float) -> ExecResult | str:
     """
     # -I and -S: nothing of the working folder, of the environment or of site-packages is imported.
     argv = ["python3", "-I", "-S", "-c", _SOURCE]
+    deaths = 0  # of fresh sandboxes: an engine may have ended under one, but hardly under two
     while True:
         sandbox, used = _take(kind)
         try:
             result = sandbox.exec(argv, stdin=stdin, timeout_s=timeout_s, max_output=MAX_ANSWERS)
         except SandboxDied as error:
             sandbox.close()
-            if not used:
-                return "the memory was used up" if error.out_of_memory else "it ended its sandbox"
+            deaths += not used
+            if error.out_of_memory and not used:
+                return "the memory was used up"
+            if deaths == 2:
+                return "it ended its sandbox"
         except SandboxError:  # such as a work folder that cannot be entered any more
             sandbox.close()
             if not used:

@@ -253,7 +253,9 @@ class RepositoryGrader:
             )
         self._limit_s = max(self._limit_s, 10 + 5 * (time.monotonic() - start))
 
-    def _run(self, changes: Changes, timeout_s: float) -> TestRun:
+    def _run(self, changes: Changes, timeout_s: float, *, again: bool = True) -> TestRun:
+        """Run the tests in a fresh sandbox; in a second one if the first ended for no known
+        reason, since an engine may have ended under it."""
         here = self.repository
         tree = with_changes(with_changes(here.tree, changes), here.tests)
         box = open_sandbox(self.sandbox, image=self.image, limits=LIMITS)
@@ -265,9 +267,11 @@ class RepositoryGrader:
             return run_tests(box, ids, paths=paths, roots=ROOTS, timeout_s=timeout_s, site=site)
         except SandboxDied as error:
             why = "the memory was used up" if error.out_of_memory else "the sandbox ended"
-            return TestRun({}, ended=False, why=why)
+            if not again or error.out_of_memory:
+                return TestRun({}, ended=False, why=why)
         finally:
             box.close()
+        return self._run(changes, timeout_s, again=False)
 
     def _results(self, run: TestRun) -> Mapping[str, str]:
         found = run.results

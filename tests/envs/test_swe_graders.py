@@ -1,5 +1,10 @@
 """Graders of code: what is right passes, and nothing else does, however it tries."""
 
+import contextlib
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +118,31 @@ def test_V20_V24_without_a_control_there_is_no_verdict() -> None:
     broken = FunctionTask("k", "", "f", "", "import os\nos._exit(0)", (Case((1,), 1),))
     with pytest.raises(EpisodeFailure, match="the control run failed"):
         FunctionGrader(broken, "bwrap").grade("import os\nos._exit(1)")
+
+
+def kill_sandboxes(after_s: float) -> None:
+    """Kill every sandbox of this process, as an engine that ends under them would."""
+    time.sleep(after_s)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+            if name == "bwrap" and int(rest.split()[1]) == os.getpid():
+                os.kill(int(stat.parent.name), signal.SIGKILL)
+
+
+def test_V20_a_sandbox_that_ends_under_a_submission_is_not_its_fault(
+    shelf: RepositoryGrader,
+) -> None:
+    slow = "import time\ntime.sleep(1)\n"
+    for grader, right in (
+        (FunctionGrader(ADD, "bwrap"), slow + ADD.fixed),
+        (shelf, {"shelves/__init__.py": File((slow + SHELF).encode())}),
+    ):
+        killer = threading.Thread(target=kill_sandboxes, args=(0.6,))
+        killer.start()
+        verdict = grader.grade(right)  # type: ignore[arg-type]
+        killer.join()
+        assert verdict.passed, verdict.reason
 
 
 @pytest.mark.parametrize(
