@@ -20,11 +20,15 @@ Weights = dict[str, torch.Tensor]
 
 
 class Interrupting(Silent):
-    """Presses Ctrl-C after the second iteration."""
+    """Presses Ctrl-C after the second iteration, or sends other signals."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers = numbers or (signal.SIGINT,)
 
     def iteration(self, report: Iteration) -> None:
         if report.index == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            for number in self.numbers:
+                os.kill(os.getpid(), number)
 
 
 def start_or_go_on(

@@ -42,8 +42,8 @@ class Result:
 def train(config: TrainConfig, run: RunFolder, progress: Progress | None = None) -> Result:
     """Train from the very start, or from the checkpoint that the run folder was resumed at.
 
-    An interrupt (Ctrl-C) lets the iteration end, writes a checkpoint and returns; a second one
-    does not wait.
+    An interrupt (Ctrl-C, or SIGTERM, as cluster managers send it) lets the iteration end, writes a
+    checkpoint and returns; a second one does not wait.
 
     Args:
         config: what to do.
@@ -107,19 +107,24 @@ def iterate(session: Session) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Turn the first interrupt into an event that is looked at between iterations."""
+    """Turn the first Ctrl-C or SIGTERM into an event that is looked at between iterations."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event  # signals reach the main thread alone
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def note(_signal: int, _frame: FrameType | None) -> None:
         event.set()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    signal.signal(signal.SIGINT, note)
+    for number in before:
+        signal.signal(number, note)
     try:
         yield event
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

@@ -1,6 +1,7 @@
 """The training loop: it learns, it resumes bit for bit, it stops politely, it refuses mistakes."""
 
 import json
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -172,11 +173,24 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     in_the_end_equal(20, tmp_path / "undisturbed", tmp_path / "run", config, 1, took_s / 3)
 
 
-def test_an_interrupt_checkpoints_and_the_run_goes_on(undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "sigterm"])
+def test_R14_a_signal_checkpoints_and_the_run_goes_on(
+    undisturbed: Path, tmp_path: Path, number: int
+) -> None:
     config = tiny("train.checkpoint_every=100")
-    result = start_or_go_on(tmp_path / "run", config, Interrupting())
+    before = signal.getsignal(number)
+    result = start_or_go_on(tmp_path / "run", config, Interrupting(number))
     assert (result.reason, result.iterations) == ("interrupted", 2)
+    assert signal.getsignal(number) is before
     assert start_or_go_on(tmp_path / "run", config).iterations == 4
+    assert same(undisturbed, tmp_path / "run")
+
+
+def test_R14_a_second_signal_does_not_wait(undisturbed: Path, tmp_path: Path) -> None:
+    config = tiny("train.checkpoint_every=100")
+    with pytest.raises(KeyboardInterrupt):
+        start_or_go_on(tmp_path / "run", config, Interrupting(signal.SIGTERM, signal.SIGINT))
+    assert start_or_go_on(tmp_path / "run", config).iterations == 4  # from its very beginning
     assert same(undisturbed, tmp_path / "run")
 
 
