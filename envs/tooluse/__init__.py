@@ -7,13 +7,17 @@ from agentgym.env import Outcome
 from agentgym.envs.tooluse.commands import commands, spelled
 from agentgym.envs.tooluse.names import SPLITS
 from agentgym.envs.tooluse.plan import (
+    TOOLRL,
     Now,
+    Steps,
     answers_given,
-    calls_left,
+    calls_of,
     last_words,
     look_key,
     progress,
+    reference,
     says_impossible,
+    steps_left,
 )
 from agentgym.envs.tooluse.tasks import SIZES, WORLDS, Task, draw_task
 from agentgym.envs.tooluse.user import next_piece, repeated, user_named, worded
@@ -63,6 +67,8 @@ class ToolUse(ToolEnv):
         format_cost: taken off in a turn with a call that is malformed or does not fit its tool.
         subgoal_reward: spread over the turns that bring the task closer to its end, and taken back
             by those that lead away.
+        toolrl: paid times what ToolRL says of a turn's calls beside those that `gold()` would make
+            next: the parts "toolrl_format" and "toolrl_correctness".
         commands: list calls with the values seen so far as `info["admissible_commands"]`.
         max_turns: turn limit; by default by size, and more with a user.
     """
@@ -85,6 +91,7 @@ class ToolUse(ToolEnv):
         user: str = "none",
         format_cost: float = 0.0,
         subgoal_reward: float = 0.0,
+        toolrl: float = 0.0,
         commands: bool = False,
         max_turns: int | None = None,
         render_mode: str | None = None,
@@ -102,7 +109,9 @@ class ToolUse(ToolEnv):
         most = SIZES[size].most
         if goals is not None and (type(goals) is not int or not 1 <= goals <= most):
             raise ConfigError(f"goals must be from 1 to {most} in the size {size}, got {goals!r}")
-        for name, value in (("format_cost", format_cost), ("subgoal_reward", subgoal_reward)):
+        for name, value in (
+            ("format_cost", format_cost), ("subgoal_reward", subgoal_reward), ("toolrl", toolrl),
+        ):  # fmt: skip
             check_amount(name, value)
         check_switch("commands", commands)
         self._chat = user_named(user)
@@ -110,7 +119,7 @@ class ToolUse(ToolEnv):
             self.__dict__["determinism"] = "recorded"
         self.size, self.split, self.world, self.goals, self.user = size, split, world, goals, user
         self.format_cost, self.subgoal_reward = float(format_cost), float(subgoal_reward)
-        self.commands = commands
+        self.toolrl, self.commands = float(toolrl), commands
         limit = SIZES[size].turns * (1 if user == "none" else 2)
         super().__init__(
             max_turns=limit if max_turns is None else max_turns, render_mode=render_mode
@@ -152,6 +161,16 @@ class ToolUse(ToolEnv):
             return self._showing(Outcome(task.text))
         self._now.told = (0,)
         return self._showing(Outcome(self._said(task.pieces[0], "")))
+
+    def act(self, action: str) -> Outcome:
+        """Carry out the calls of a reply, or hear what it says."""
+        if not self.toolrl:
+            return super().act(action)
+        agreement = self._agreement(action)  # with the plan from here, before anything changes
+        outcome = super().act(action)
+        parts = {**(outcome.reward_parts or {}), **agreement}
+        outcome.reward, outcome.reward_parts = sum(parts.values()), parts
+        return outcome
 
     def heard(self, text: str) -> Outcome:
         """Take in what the agent says; let the user answer, or give the verdict."""
@@ -254,12 +273,35 @@ class ToolUse(ToolEnv):
 
     def _plan(self, *, mend: bool) -> list[str] | None:
         now, task = self._now, self.task
-        calls = calls_left(task, self._here, now.asked, mend=mend)
-        if calls is None or now.over or now.forbidden > task.impossible:
+        steps = self._steps(mend=mend)
+        if steps is None:
             return None
         said = [ASK] * (len(task.pieces) - len(now.told))
-        acts = [Reply("", (each,)).action for each in calls]
+        acts = [Reply("", (each,)).action for each in calls_of(steps)]
         return [*said, *acts, last_words(task, now.given)]
+
+    def _steps(self, *, mend: bool) -> list[Steps] | None:
+        """Return what is left to be done by calls; None where the task cannot be solved."""
+        if self._now.over or self._now.forbidden > self.task.impossible:
+            return None
+        return steps_left(self.task, self._here, self._now.asked, mend=mend)
+
+    def _agreement(self, action: str) -> dict[str, float]:
+        """Return the parts of ToolRL of a reply that was not carried out yet."""
+        reply = Reply.of_action(action)
+        calls = bool(reply.calls or reply.problems)  # well-formed or not
+        steps = self._steps(mend=True) or []
+        more_to_hear = len(self._now.told) < len(self.task.pieces)
+        if not steps or (more_to_hear and not calls):
+            good, correctness = not calls and bool(reply.text.strip()), 0.0
+        else:
+            good = bool(reply.calls) and not reply.problems
+            made = None if reply.problems else reply.calls
+            correctness = TOOLRL.correctness(reference(steps, reply.calls), made)
+        return {
+            "toolrl_format": self.toolrl * good,
+            "toolrl_correctness": self.toolrl * correctness,
+        }
 
     def _said(self, say: str, to: str) -> str:
         """Return what the user says."""

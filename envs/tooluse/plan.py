@@ -1,5 +1,6 @@
 """Where an episode stands: how much of a task is done, and what is left to do."""
 
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -8,12 +9,29 @@ from agentgym.envs.tooluse.answers import IMPOSSIBLE, Answer, tokens_of
 from agentgym.envs.tooluse.tasks import Spot, Stage, Task, at, differing
 from agentgym.envs.tooluse.world import Goal, World
 from agentgym.errors import ToolError
+from agentgym.rewards.toolrl import ToolRL
 from agentgym.types import ToolCall
 
-__all__ = ["DONE", "Now", "answers_given", "calls_left", "last_words", "look_key", "progress"]
+__all__ = [
+    "DONE",
+    "TOOLRL",
+    "Now",
+    "Steps",
+    "answers_given",
+    "calls_of",
+    "last_words",
+    "look_key",
+    "progress",
+    "reference",
+    "says_impossible",
+    "steps_left",
+]
 
 DONE: Final = "done"
 """What the reference solution says where nothing else was asked for."""
+
+TOOLRL: Final = ToolRL()
+"""What compares calls with those of a plan."""
 
 
 @dataclass(slots=True)
@@ -40,15 +58,24 @@ def look_key(call: ToolCall) -> str:
     return f"{call.name} {sorted(call.arguments.items())}"
 
 
-def calls_left(
-    task: Task, world: World, asked: AbstractSet[str], *, mend: bool = True
-) -> list[ToolCall] | None:
-    """Return the calls that lead from here to the end of a task, or None if none are known.
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What is left to do for one goal: look-ups in any order, and then acts in this one."""
 
-    What was looked up already is not asked again. A wrong change is mended where doing the task
-    overwrites it, or else, with `mend`, where a tool undoes it.
+    looks: tuple[ToolCall, ...]
+    acts: tuple[ToolCall, ...]
+
+
+def steps_left(
+    task: Task, world: World, asked: AbstractSet[str], *, mend: bool = True
+) -> list[Steps] | None:
+    """Return the steps that lead from here to the end of a task, or None if none are known.
+
+    Goals may be taken in any order. What was looked up already is not asked again. A wrong change
+    is mended where doing the task overwrites it, or else, with `mend`, where a tool undoes it;
+    then all is one list of acts, because tools may refuse the others before.
     """
-    found = _calls_from(task, world, asked)
+    found = _steps_from(task, world, asked)
     if found is not None or not mend:
         return found
     other = world.with_state(world.copied())
@@ -60,8 +87,51 @@ def calls_left(
             undone += calls
     except ToolError:
         return None
-    found = _calls_from(task, other, asked)
-    return None if found is None else [*undone, *found]
+    found = _steps_from(task, other, asked)
+    return None if found is None else [Steps((), (*undone, *calls_of(found)))]
+
+
+def calls_of(steps: Sequence[Steps]) -> list[ToolCall]:
+    """Return the calls of steps in order; what several goals look up is looked up once."""
+    found: list[ToolCall] = []
+    known: set[str] = set()
+    for each in steps:
+        for look in each.looks:
+            if look_key(look) not in known:
+                found.append(look)
+                known.add(look_key(look))
+        found += each.acts
+    return found
+
+
+def reference(steps: Sequence[Steps], made: Sequence[ToolCall]) -> list[ToolCall]:
+    """Return the calls that those of a reply are to be compared with.
+
+    There is more than one right order. So each call is paired with that one of the calls which may
+    come next that agrees best with it, the first of the best; those after it may count on it.
+
+    Args:
+        steps: what is left to do.
+        made: the calls of the reply; none of them: the reference is the first call that is left.
+
+    Returns:
+        As many calls as were made, at least one, as far as there are so many.
+    """
+    chosen: list[ToolCall] = []
+    looked, acted = set[str](), [0] * len(steps)
+    for call in made or (None,):
+        may_come = [*_next_of(steps, looked, acted)]
+        if not may_come:
+            break
+        best, goal = may_come[0]
+        if call is not None:
+            best, goal = max(may_come, key=lambda each: TOOLRL.correctness([each[0]], [call]))
+        chosen.append(best)
+        if goal is None:
+            looked.add(look_key(best))
+        else:
+            acted[goal] += 1
+    return chosen
 
 
 def progress(task: Task, world: World, asked: AbstractSet[str]) -> float:
@@ -114,20 +184,36 @@ def _judged(task: Task, answer: Answer, said: str) -> bool | None:
     return answer.judged(said, [task.text, *others])
 
 
-def _calls_from(task: Task, world: World, asked: AbstractSet[str]) -> list[ToolCall] | None:
-    """Return the calls that are left when nothing has to be undone."""
+def _next_of(
+    steps: Sequence[Steps], looked: AbstractSet[str], acted: Sequence[int]
+) -> Iterator[tuple[ToolCall, int | None]]:
+    """Yield the calls that may come next; for an act also which of the steps it is of.
+
+    Args:
+        steps: what was left. looked: what was looked up since. acted: how many acts of each step
+            were made since.
+    """
+    for k, each in enumerate(steps):
+        looks = [look for look in each.looks if look_key(look) not in looked]
+        if looks:
+            yield from ((look, None) for look in looks)
+        elif acted[k] < len(each.acts):
+            yield each.acts[acted[k]], k
+
+
+def _steps_from(task: Task, world: World, asked: AbstractSet[str]) -> list[Steps] | None:
+    """Return the steps that are left when nothing has to be undone."""
     if not _nothing_else(task, world):
         return None
-    found: list[ToolCall] = []
-    known = {*asked}
+    found: list[Steps] = []
     for goal, stages in zip(task.goals, task.stages, strict=True):
         acts = _acts_left(goal, stages, world)
         if acts is None:
             return None
         if acts or not goal.acts:
-            found += [look for look in goal.looks if look_key(look) not in known]
-            known.update(map(look_key, goal.looks))
-        found += acts
+            looks = tuple(look for look in goal.looks if look_key(look) not in asked)
+            if looks or acts:
+                found.append(Steps(looks, acts))
     return found
 
 

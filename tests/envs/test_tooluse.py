@@ -16,9 +16,10 @@ from agentgym.env import make
 from agentgym.envs.tooluse import ASK, SORRY, ToolUse
 from agentgym.envs.tooluse.answers import tokens_of
 from agentgym.envs.tooluse.names import SPLITS
-from agentgym.envs.tooluse.plan import last_words
+from agentgym.envs.tooluse.plan import last_words, look_key
 from agentgym.envs.tooluse.tasks import SIZES, WORLDS, differing
 from agentgym.errors import EpisodeFailure, ResetNeeded, TooManyFailures, UnknownName, UserError
+from agentgym.rewards.toolrl import ToolRL
 from agentgym.rollout import Task, collect
 from agentgym.testing import check_env
 from agentgym.toolcalls import Problem, Reply
@@ -106,6 +107,7 @@ def test_worlds_with_a_user_and_commands(world: str) -> None:
         ({"user": "openai:nowhere"}, "openai:"),
         ({"format_cost": -1}, "format_cost must be a number of at least 0, got -1"),
         ({"subgoal_reward": float("nan")}, "got nan"),
+        ({"toolrl": -0.5}, "toolrl must be a number of at least 0, got -0.5"),
         ({"commands": 1}, "commands must be true or false"),
         ({"max_turns": 0}, "max_turns"),
     ],
@@ -503,6 +505,160 @@ def test_a_wrong_change_takes_the_subgoals_back() -> None:
     assert first == 0.5
     order = next(iter(env._here.state["orders"]))
     assert env.step(action("gift_wrap", id=order))[1] == -0.5
+
+
+# ToolRL --------------------------------------------------------------------------------------
+
+
+def toolrl(step: Any) -> tuple[float, float]:
+    """Return the parts of a step: format and correctness."""
+    parts = step[4]["reward_parts"]
+    assert sum(parts.values()) == pytest.approx(step[1])
+    return parts["toolrl_format"], parts["toolrl_correctness"]
+
+
+def test_the_contract_holds_with_toolrl() -> None:
+    several: list[dict[str, JSON]] = [
+        {"size": "tiny", "commands": True, "toolrl": 0.5},
+        {"size": "small", "user": "scripted", "toolrl": 0.5},
+    ]
+    for options in several:
+        check_env("tooluse", options=options, seeds=(0, 1)).raise_on_failure()
+
+
+@FEW
+@given(**ANY, user=st.sampled_from(["none", "scripted"]), factor=st.sampled_from([1.0, 0.25]))
+def test_gold_agrees_with_itself(
+    size: str, world: str, split: str, seed: int, user: str, factor: float
+) -> None:
+    env = drawn(seed, size=size, world=world, split=split, user=user, toolrl=factor)
+    for each in plan(env):
+        calls = bool(Reply.of_action(each).calls)
+        step = env.step(each)
+        assert toolrl(step) == (factor, 3 * factor if calls else 0.0)
+    assert step[4]["success"] is True
+    assert step[4]["reward_parts"]["outcome"] == 1.0
+
+
+@FEW
+@given(**ANY, data=st.data())
+def test_toolrl_pays_every_right_order_in_full(
+    size: str, world: str, split: str, seed: int, data: st.DataObject
+) -> None:
+    """Goals and what they look up in any order, one call or several in a turn."""
+    env = drawn(seed, size=size, world=world, split=split, toolrl=1.0)
+    *_, last = plan(env)
+    lines = [[*data.draw(st.permutations(g.looks)), *g.acts] for g in env.task.goals]
+    calls: dict[str, ToolCall] = {}
+    while any(lines):
+        line = data.draw(st.sampled_from([each for each in lines if each]))
+        call = line.pop(0)
+        calls.setdefault(look_key(call), call)  # what two goals look up is looked up once
+    left = [*calls.values()]
+    while left:
+        size_of_turn = data.draw(st.integers(1, 3))
+        step = env.step(Reply("", tuple(left[:size_of_turn])).action)
+        left = left[size_of_turn:]
+        assert toolrl(step) == (1.0, 3.0)
+    step = env.step(last)
+    assert (toolrl(step), step[4]["success"]) == ((1.0, 0.0), True)
+
+
+def test_toolrl_pays_for_what_agrees() -> None:
+    """What a reply earns is what the formula says of its calls and of the plan's."""
+    env = find(kind("paid"), size="tiny", world="shop", toolrl=2.0)
+    start, [find_her, show, last] = env.snapshot(), plan(env)
+    [right], [then] = Reply.of_action(find_her).calls, Reply.of_action(show).calls
+    wrong = ToolCall(right.name, {"customer": "Nobody"})
+    other = ToolCall("item", {"name": "rice"})
+    same = ToolRL().correctness
+    cases: list[tuple[Reply, float, float]] = [
+        (Reply("", (wrong,)), 1, same([right], [wrong])),
+        (Reply("", (ToolCall(right.name, {}),)), 1, same([right], [ToolCall(right.name, {})])),
+        (Reply("", (other,)), 1, -3),
+        (Reply("Let me see.", (right,)), 1, 3),
+        (Reply("", (right, then)), 1, 3),
+        (Reply("", (then, right)), 1, 3),
+        (Reply("", (right, other)), 1, same([right, then], [right, other])),
+        (Reply("", (right, then, other)), 1, same([right, then], [right, then, other])),
+        (Reply("", (right,) * 1000), 1, same([right, then], [right] * 1000)),
+        (Reply("", (right,), (Problem("json", "cut"),)), 0, -3),
+        (Reply("", (), (Problem("json", "cut"),)), 0, -3),
+        (Reply(last), 0, -3),
+        (Reply(""), 0, -3),
+    ]
+    assert same([right], [wrong]) == 1.0  # the name and that of the parameter, but not its value
+    for reply, form, correctness in cases:
+        env.restore(start)
+        assert toolrl(env.step(reply.action)) == (2 * form, 2 * correctness), reply
+    for reply, form in [
+        (Reply("", (right,)), 0),
+        (Reply("", (), (Problem("json", "cut"),)), 0),
+        (Reply(""), 0),
+        (Reply("Whatever."), 1),
+    ]:
+        env.restore(start)
+        env.step(find_her)
+        env.step(show)
+        assert toolrl(env.step(reply.action)) == (2 * form, 0.0), reply  # words were due
+
+
+def test_toolrl_where_nothing_leads_to_the_end() -> None:
+    """Then it is right to give up, as the expert does, and no call is."""
+    env = find(kind("paid"), size="tiny", world="shop", toolrl=1.0)
+    order = next(iter(env._here.state["orders"]))
+    assert toolrl(env.step(action("gift_wrap", id=order))) == (1.0, -3.0)
+    assert env.gold() is None
+    assert toolrl(env.step(action("show", id=order))) == (0.0, 0.0)
+    assert toolrl(env.step(SORRY)) == (1.0, 0.0)
+
+
+def test_toolrl_expects_wrong_changes_to_be_undone() -> None:
+    env = find(kind("drop"), size="tiny", world="shop", toolrl=1.0)
+    who, orders = env.task.goals[0].about[0], env._here.state["orders"]
+    other = next(k for k, o in orders.items() if o["customer"] != who and o["status"] == "open")
+    look = Reply.of_action(plan(env)[0]).calls
+    env.step(action("send_to", id=other, city="Nowhere"))
+    undo = Reply.of_action(plan(env)[0]).calls
+    assert undo != look
+    assert toolrl(env.step(Reply("", look).action)) == (1.0, -3.0)
+    assert toolrl(env.step(Reply("", undo).action)) == (1.0, 3.0)
+
+
+def test_toolrl_with_a_user_takes_questions_and_early_calls() -> None:
+    env = find(
+        lambda task: len(task.pieces) == 3 and task.goals[0].looks and task.goals[0].acts,
+        world="bank", goals=1, user="scripted", toolrl=1.0,
+    )  # fmt: skip
+    look = next(each for each in plan(env) if each != ASK)
+    assert toolrl(env.step(look)) == (1.0, 3.0)
+    assert toolrl(env.step(look))[1] < 3  # once is enough
+    assert toolrl(env.step(ASK)) == (1.0, 0.0)
+    assert toolrl(env.step("Aha.")) == (1.0, 0.0)
+    assert len(env._now.told) == 3
+    assert toolrl(env.step(ASK)) == (0.0, -3.0)  # it is time to act
+
+
+@FEW
+@given(**ANY, data=st.data())
+def test_toolrl_changes_nothing_but_rewards(
+    size: str, world: str, split: str, seed: int, data: st.DataObject
+) -> None:
+    plain = drawn(seed, size=size, world=world, split=split, commands=True)
+    paying = drawn(seed, size=size, world=world, split=split, commands=True, toolrl=1.0)
+    info: dict[str, Any] = plain.step(plan(plain)[0])[4]
+    paying.step(plan(paying)[0])
+    for _ in range(4):
+        if "admissible_commands" not in info:
+            break
+        said = data.draw(st.sampled_from(info["admissible_commands"]))
+        one, other = plain.step(said), paying.step(said)
+        assert {*one[4]["reward_parts"]} == {"outcome", "format"}
+        assert (one[0], one[2], one[3]) == (other[0], other[2], other[3])
+        assert one[1] == other[1] - sum(toolrl(other))
+        assert {**one[4], "reward_parts": 0} == {**other[4], "reward_parts": 0}
+        assert plain.state_key() == paying.state_key()
+        info = one[4]
 
 
 # Users ---------------------------------------------------------------------------------------

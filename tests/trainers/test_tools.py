@@ -12,7 +12,7 @@ from training_runs import start_or_go_on
 import agentgym
 from agentgym.config import load
 from agentgym.errors import UnknownName
-from agentgym.records import episodes
+from agentgym.records import episodes, read_metrics, replay
 from agentgym.trainers.config import TrainConfig
 from agentgym.trainers.parts import check
 from agentgym.trainers.policies import gather_texts, learn_tokenizer
@@ -60,6 +60,47 @@ def test_texts_hold_calls_and_results_as_the_policy_meets_them() -> None:
     assert len(ids) <= 8
     texts = gather_texts(agentgym.make("tool_envs:Counting"), range(9), tool_calls="hermes")
     assert any(text.startswith("<tool_call>") for text in texts)
+
+
+SHOP: Mapping[str, object] = {
+    "env": {"name": "tooluse", "preset": "tiny", "options": {"toolrl": 0.5}},
+    "model": {"preset": "tiny"},
+    "warmstart": {"demonstrations": 48, "noise": 0.2, "optimizer": {"lr": 3e-3, "warmup": 2}},
+    "rollout": {
+        "tasks": 3,
+        "group_size": 4,
+        "max_tokens_per_call": 32,
+        "opening": "",
+        "tell_tools": False,
+    },
+    "reward": {"parts": {"outcome": 1.0, "toolrl_format": 0.1, "toolrl_correctness": 0.2}},
+    "credit": {"name": "gigpo"},
+    "optim": {"lr": 3e-4},
+    "eval": {"every": 0, "episodes": 6, "final_episodes": 0},
+    "train": {"iterations": 2},
+}
+
+
+def test_a_run_weighs_the_parts_of_toolrl_and_draws_their_curves(tmp_path: Path) -> None:
+    start_or_go_on(tmp_path / "run", load(TrainConfig, SHOP))
+    rows = [row for row in read_metrics(tmp_path / "run") if "train/success" in row]
+    assert len(rows) == 2
+    for row in rows:
+        assert 0 <= row["train/reward_toolrl_format"] <= 0.5 * row["train/mean_turns"]
+        assert abs(row["train/reward_toolrl_correctness"]) <= 1.5 * row["train/mean_turns"]
+        weighed = (
+            row["train/reward_outcome"]
+            + 0.1 * row["train/reward_toolrl_format"]
+            + 0.2 * row["train/reward_toolrl_correctness"]
+        )
+        assert row["reward/learned_return"] == pytest.approx(weighed)
+    shown = [e.trajectory for e in episodes(tmp_path / "run") if e.phase == "demonstration"]
+    paid = {turn.reward_parts["toolrl_correctness"] for t in shown for turn in t.turns}
+    assert max(paid) == 1.5  # a demonstration's own calls
+    assert min(paid) < 0  # and its noise
+    report = replay(tmp_path / "run")
+    assert report.ok
+    assert report.checked == report.episodes > 0
 
 
 def test_an_unknown_format_of_calls_is_refused_before_anything_starts() -> None:
