@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from agentgym.errors import SandboxDied, SandboxError
 from agentgym.swe.tamper import tripwires
@@ -85,12 +85,13 @@ class FunctionGrader:
 
     Attributes:
         task: what is judged; its right source is for control runs.
-        sandbox: see `open_sandbox`. timeout_s: seconds for all cases together.
+        sandbox, image: see `open_sandbox`. timeout_s: seconds for all cases together.
     """
 
     task: FunctionTask
     sandbox: str = "auto"
     timeout_s: float = 5.0
+    image: str = ""
 
     def grade(self, source: str) -> Verdict:
         """Judge a source.
@@ -135,11 +136,16 @@ class FunctionGrader:
             calls = [case.arguments for case in self.task.cases]
         asked: dict[str, object] = {"source": source, "function": self.task.function}
         asked["calls"] = [list(arguments) for arguments in calls]
-        result = _run(self.sandbox, json.dumps(asked).encode("ascii"), self.timeout_s)
+        stdin = json.dumps(asked).encode("ascii")
+        result = _run((self.sandbox, self.image), stdin, self.timeout_s)
         return _Asked((), result) if isinstance(result, str) else _read(result, len(calls))
 
 
-def _run(kind: str, stdin: bytes, timeout_s: float) -> ExecResult | str:
+Kind: TypeAlias = tuple[str, str]
+"""What `open_sandbox` takes: a kind of sandbox, and an image."""
+
+
+def _run(kind: Kind, stdin: bytes, timeout_s: float) -> ExecResult | str:
     """Run the answering process; return what came, or why nothing did.
 
     Raises:
@@ -178,19 +184,19 @@ DIRTY: Final = 75
 """The exit status of the answering process where an earlier one left what cannot be removed."""
 
 _lock = threading.Lock()
-_idle: dict[str, list[Sandbox]] = {}
+_idle: dict[Kind, list[Sandbox]] = {}
 _MOST_IDLE: Final = 8
 
 
-def _take(kind: str) -> tuple[Sandbox, bool]:
+def _take(kind: Kind) -> tuple[Sandbox, bool]:
     """Return a sandbox, and whether it was used before."""
     with _lock:
         if _idle.get(kind):
             return _idle[kind].pop(), True
-    return open_sandbox(kind, limits=LIMITS), False
+    return open_sandbox(kind[0], image=kind[1], limits=LIMITS), False
 
 
-def _give_back(kind: str, sandbox: Sandbox) -> None:
+def _give_back(kind: Kind, sandbox: Sandbox) -> None:
     with _lock:
         waiting = _idle.setdefault(kind, [])
         if len(waiting) < _MOST_IDLE:

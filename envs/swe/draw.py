@@ -48,7 +48,7 @@ def drawer(
         ConfigError: there is no such file, or a task in it is malformed.
     """
     if tasks == "functions":
-        return Functions(level, split, sandbox)
+        return Functions(level, split, sandbox, image)
     if not isinstance(tasks, str) or not tasks:
         raise ConfigError(f"tasks must be 'functions' or the path of a file, got {tasks!r:.80}")
     return Rows(Path(tasks), sandbox, image, Budget(command_s, episode_s, output), states)
@@ -57,13 +57,13 @@ def drawer(
 class Functions:
     """Functions with a fault, made up."""
 
-    def __init__(self, level: str, split: str, sandbox: str) -> None:
-        self.level, self.split, self.sandbox = level, split, sandbox
+    def __init__(self, level: str, split: str, sandbox: str, image: str) -> None:
+        self.level, self.split, self.sandbox, self.image = level, split, sandbox, image
 
     def draw(self, rng: np.random.Generator, number: Callable[[int], int]) -> Desk:
         """See `Drawer`."""
         task = draw_function(rng, self.level, self.split)
-        return FunctionDesk(task, FunctionGrader(task, self.sandbox))
+        return FunctionDesk(task, FunctionGrader(task, self.sandbox, image=self.image))
 
 
 class Rows:
