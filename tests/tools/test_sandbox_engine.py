@@ -1,62 +1,23 @@
 """Sandboxes whose engine is killed, stopped and started again: on an engine of this test's own."""
 
-import os
 import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import pytest
-from sandboxes import SMALL, needs_docker
+from engines import IMAGE, Engine, needs_own_engine, own_engine
+from sandboxes import SMALL
 
 from agentgym.errors import ConfigError, SandboxDied, SandboxUnavailable
 
-pytestmark = [
-    pytest.mark.docker,
-    pytest.mark.slow,
-    needs_docker,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can start an engine"),
-]
-
-ROOT = Path(__file__).parent.parent.parent
-IMAGE = os.environ.get("AGENTGYM_IMAGE", "")
-
-
-class Engine:
-    """An engine below a folder, with the image of the tests in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.host = self.script("start").stdout.strip().removeprefix("export DOCKER_HOST=")
-
-    def script(self, word: str) -> subprocess.CompletedProcess[str]:
-        """Run scripts/docker_engine.sh for this engine."""
-        environment = {**os.environ, "AGENTGYM_DOCKER_ROOT": str(self.folder)}
-        command = [str(ROOT / "scripts/docker_engine.sh"), word]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-
-    def kill(self, number: int) -> None:
-        """Send a signal to the engine."""
-        os.kill(int(self.folder.joinpath("docker.pid").read_text()), number)
+pytestmark = needs_own_engine
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    import docker
-
-    from agentgym.tools.sandbox.docker import connect
-
-    with tempfile.TemporaryDirectory(prefix="agentgym-engine-") as folder:
-        started = Engine(Path(folder))
-        try:
-            image = connect().get_image(IMAGE)
-            docker.APIClient(base_url=started.host, timeout=60).load_image(b"".join(image))
-            yield started
-        finally:
-            started.script("stop")
+    with own_engine() as started:
+        yield started
 
 
 @contextmanager
@@ -72,12 +33,7 @@ def only(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_R05_engine_killed_and_started_again(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agentgym.tools.sandbox._owner import OWNER
-    from agentgym.tools.sandbox.docker import Docker, connect
-
-    def containers() -> list[str]:
-        found = connect().containers(all=True, filters={"label": OWNER})
-        return [each["Names"][0] for each in found]
+    from agentgym.tools.sandbox.docker import Docker
 
     with only(engine, monkeypatch):
         sandbox = Docker(IMAGE, limits=SMALL)
@@ -92,9 +48,9 @@ def test_R05_engine_killed_and_started_again(
             assert other.exec(["true"]).ok
         sandbox.close()
         until = time.monotonic() + 10
-        while containers() and time.monotonic() < until:
+        while engine.containers() and time.monotonic() < until:
             time.sleep(0.1)
-        assert containers() == []
+        assert engine.containers() == []
 
 
 def test_R06_engine_hangs(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
