@@ -1,5 +1,6 @@
 """A repository to repair: in a sandbox, with a shell, judged in another one."""
 
+import difflib
 import hashlib
 import posixpath
 from collections.abc import Iterable, Mapping
@@ -188,20 +189,21 @@ class BoxDesk:
         return self.grader.grade(changes)
 
     def gold(self) -> list[ToolCall] | None:
-        """Return calls that write the right files; None where none are known."""
+        """Return calls that make the files as the right solution has them; None: not known."""
         if not self.repository.gold or self.gone:
             return None
         calls = []
         for path, file in sorted(self.repository.gold.items()):
             text = None if file is None else file.text()
-            if file is None:
+            now = self._now(path)
+            if file is None and now is not None:
                 top = f"{self.box.workdir.rstrip('/')}/{REPO}"
                 quoted = f"{top}/{path}".replace("'", "'\\''")
                 calls.append(ToolCall("bash", {"command": f"rm -f -- '{quoted}'"}))
-            elif text is None:
+            elif file is not None and text is None:
                 return None
-            else:
-                calls.append(ToolCall("edit", {"path": path, "new": text}))
+            elif text is not None and now != text:
+                calls += edits(path, now, text)
         return calls
 
     def saved(self) -> object:
@@ -268,6 +270,13 @@ class BoxDesk:
         except UnicodeDecodeError:
             raise ToolError(f"{path[:200]} is no text in UTF-8") from None
 
+    def _now(self, path: str) -> str | None:
+        """Return a text file as it is now; None: it is not there, or is something else."""
+        try:
+            return self._text(path)
+        except ToolError:
+            return None
+
     def _looked(self) -> Changes | None:
         """Return what differs; None where that cannot be said, and `_problem` says why."""
         if self._changes is None and self._problem is None:
@@ -278,3 +287,28 @@ class BoxDesk:
                     self._problem = error
                 return None
         return self._changes
+
+
+def edits(path: str, now: str | None, wanted: str) -> list[ToolCall]:
+    """Return calls that write a file: one for each place that differs, else one for the whole."""
+    if now is None:
+        return [ToolCall("edit", {"path": path, "new": wanted})]
+    calls, left = [], now
+    lines, other = now.split("\n"), wanted.split("\n")
+    blocks = difflib.SequenceMatcher(None, lines, other, autojunk=False).get_opcodes()
+    for tag, a, b, c, d in blocks:
+        if tag == "equal":
+            continue
+        before = 0  # lines around that make the place the only one of its kind
+        while True:
+            first, last = max(a - before, 0), min(b + before, len(lines))
+            old = "\n".join(lines[first:last])
+            new = "\n".join([*lines[first:a], *other[c:d], *lines[b:last]])
+            if old and left.count(old) == 1:
+                break
+            if first == 0 and last == len(lines):
+                return [ToolCall("edit", {"path": path, "new": wanted})]
+            before += 1
+        calls.append(ToolCall("edit", {"path": path, "old": old, "new": new}))
+        left = left.replace(old, new)
+    return calls if left == wanted else [ToolCall("edit", {"path": path, "new": wanted})]

@@ -13,7 +13,8 @@ from swe_cases import HIDDEN, SHELF, shelf_rows
 import agentgym
 from agentgym.env import TextEnv
 from agentgym.envs.swe import SWE
-from agentgym.envs.swe.box import BoxDesk
+from agentgym.envs.swe.box import BoxDesk, edits
+from agentgym.envs.swe.desk import replaced
 from agentgym.envs.swe.functions import FunctionDesk
 from agentgym.errors import ConfigError, EpisodeFailure, UnknownName
 from agentgym.swe.grade_function import FunctionGrader, FunctionTask
@@ -143,6 +144,20 @@ def test_the_edits_of_a_plan_lead_to_the_right_source(now: list[str], wanted: li
     assert desk.source == fixed
 
 
+@given(LINES, LINES)
+def test_the_edits_of_a_repository_lead_to_the_right_file(
+    now: list[str], wanted: list[str]
+) -> None:
+    text, right = "\n".join(now), "\n".join(wanted)
+    for call in edits("a.py", text, right):
+        assert call.name == "edit"
+        old, new = (call.arguments.get(name, "") for name in ("old", "new"))
+        assert isinstance(old, str)
+        assert isinstance(new, str)
+        text = replaced(text, old, new) if old else new
+    assert text == right
+
+
 # Repositories ----------------------------------------------------------------------------------
 
 
@@ -188,8 +203,11 @@ def test_gold_of_a_repository_solves_it_and_edits_insert_create_and_replace(shel
         assert said in do(shelf, "edit", path="new/a.py", old=old, new=new)[0]
     assert "not both" in do(shelf, "edit", path="new/a.py", old="two", new="x", line=1)[0]
     assert do(shelf, "view", path="../../etc/passwd")[0].startswith("error: ")
-    steps = play(shelf, list(shelf.gold() or []))
-    assert steps[-1][4]["success"] is True
+    edit, submit = shelf.gold() or []
+    shelf.step(edit)
+    assert shelf.gold() == [submit] == [shelf.expert()]
+    *_, info = shelf.step(submit)
+    assert info["success"] is True
     shelf.close()
 
 
