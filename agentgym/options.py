@@ -55,3 +55,13 @@ def check_amount(option: str, value: object) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
         raise ConfigError(f"{option} must be a number of at least 0, got {value!r}")
+
+
+def check_share(option: str, value: object) -> None:
+    """Refuse what is no number from 0 to 1.
+
+    Raises:
+        ConfigError: names option and value.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigError(f"{option} must be a number from 0 to 1, got {value!r}")

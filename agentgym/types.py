@@ -115,6 +115,8 @@ class Turn:
     "tool_calls": how many calls of tools were carried out.
     "checklist": {"user_turn": k, "satisfied": {criterion: bool}}, after the turn's action.
     "criteria", in the first turn: for every user turn [{"id", "weight", "depends_on": [...]}, ...].
+    "judge_checked", "judge_too_kind", "judge_too_strict", where a judge was also asked what rules
+    know: of how many criteria, and on how many it said yes, or no, where that is wrong.
     """
 
 

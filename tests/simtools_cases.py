@@ -139,3 +139,17 @@ def _polite(messages: Sequence[Message], seed: int) -> str:
 
 
 polite = ScriptedChat(_polite, name="polite")
+
+
+def _gullible(messages: Sequence[Message], seed: int) -> str:
+    """Judge that everything is met but by those who only promise an answer."""
+    verdicts: dict[str, JSON] = {
+        name: dict.fromkeys(
+            case["criteria"], not case["present"][-1]["content"].startswith("Let's solve")
+        )
+        for name, case in json.loads(messages[1].content).items()
+    }
+    return json.dumps(verdicts)
+
+
+gullible = ScriptedChat(_gullible, name="gullible")

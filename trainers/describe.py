@@ -44,6 +44,13 @@ def counts(
         found["invalid actions"] = f"{1 - score.valid_actions:.1%}"
     if score.mean_tool_calls is not None:
         found["mean tool calls"] = f"{score.mean_tool_calls:.1f}"
+    if score.judge_checked:
+        kind, strict = (
+            n / score.judge_checked for n in (score.judge_too_kind, score.judge_too_strict)
+        )
+        found["judge against rules"] = (
+            f"{kind:.0%} too kind, {strict:.0%} too strict of {score.judge_checked}"
+        )
     if len(score.mean_parts) > 1:
         found["rewards by part"] = ", ".join(f"{n} {v:.2f}" for n, v in score.mean_parts.items())
     if "credit/zero_signal_groups" in metrics:

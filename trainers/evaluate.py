@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 
 from agentgym.agents import Agent
 from agentgym.backends.base import Backend
+from agentgym.rewards.judge import JUDGE_FACTS
 from agentgym.rollout import Driver, EnvPool, Limits, OnPause, Task, collect, run_lockstep
 from agentgym.statistics import wilson
 from agentgym.trainers.economy import TOOL_CALLS, tool_calls
@@ -25,6 +26,9 @@ class Score:
     mean_parts: Mapping[str, float] = field(default_factory=dict)
     """The named parts of `mean_return`, as far as rewards have names (`Turn.reward_parts`)."""
     mean_tool_calls: float | None = None  #: of an episode; None: no turn says how many it made
+    judge_checked: int = 0  #: criteria that a judge was asked although a rule knows the answer
+    judge_too_kind: int = 0  #: of these, the judge said yes to and the rule no
+    judge_too_strict: int = 0  #: of these, the judge said no to and the rule yes
 
     @classmethod
     def of(cls, trajectories: Sequence[Trajectory]) -> "Score":
@@ -44,6 +48,7 @@ class Score:
             valid_actions=valid_action_share(counted),
             mean_parts={name: part / total for name, part in sorted(parts.items())},
             mean_tool_calls=sum(map(tool_calls, counted)) / total if told else None,
+            **{name: _sum_of_fact(counted, name) for name in JUDGE_FACTS},
         )
 
     @property
@@ -72,6 +77,10 @@ class Score:
             found["valid_actions"] = self.valid_actions
         if self.mean_tool_calls is not None:
             found["tool_calls"] = self.mean_tool_calls
+        if self.judge_checked:
+            found["judge_checked"] = float(self.judge_checked)
+            found["judge_too_kind"] = self.judge_too_kind / self.judge_checked
+            found["judge_too_strict"] = self.judge_too_strict / self.judge_checked
         found |= {f"reward_{name}": part for name, part in self.mean_parts.items()}
         return {f"{prefix}/{name}": value for name, value in found.items()}
 
@@ -83,6 +92,11 @@ class Score:
         low, high = self.interval
         spoiled = f", {self.failures} failed" if self.failures else ""
         return f"{self.rate:.1%} [{low:.1%}, {high:.1%}] of {self.episodes}{spoiled}"
+
+
+def _sum_of_fact(trajectories: Sequence[Trajectory], name: str) -> int:
+    stated = [turn.facts.get(name, 0) for t in trajectories for turn in t.turns]
+    return sum(count for count in stated if isinstance(count, int))
 
 
 def evaluate(

@@ -10,6 +10,12 @@ from agentgym.errors import nearest
 WINDOW = 8
 """Iterations that are averaged on either side of a comparison."""
 
+JUDGE_GAP = 0.1
+"""The share of its answers in which a judge may differ from rules without a warning."""
+
+LEAST_CHECKED = 50
+"""Answers from which on that share says something."""
+
 
 def invalid_penalty_collapse(success_I: Sequence[float], valid_I: Sequence[float]) -> str | None:
     """Return a warning if the policy learns to act validly at the price of succeeding.
@@ -50,6 +56,41 @@ def no_signal(silent_I: Sequence[float]) -> str | None:
         f"in the last {WINDOW} iterations {_mean(silent_I[-WINDOW:]):.0%} of the groups were all "
         "alike and taught nothing: tasks are too hard or too easy for this policy. A longer warm "
         "start, other tasks or larger groups may help."
+    )
+
+
+def judge_gap(
+    checked_I: Sequence[float], kind_I: Sequence[float], strict_I: Sequence[float]
+) -> str | None:
+    """Return a warning if a judge is too far from the rules that know better.
+
+    Compared is what it answered lately, `WINDOW` iterations and at least `LEAST_CHECKED` criteria.
+
+    Args:
+        checked_I: criteria that a judge was asked although a rule knows the answer.
+        kind_I: of these, how many it said yes to and the rule no.
+        strict_I: of these, how many it said no to and the rule yes.
+
+    >>> judge_gap([100.0], [11.0], [1.0]) is None
+    False
+    >>> judge_gap([100.0], [5.0], [5.0]) is None
+    True
+    """
+    checked = sum(checked_I[-WINDOW:])
+    if checked < LEAST_CHECKED:
+        return None
+    kind, strict = sum(kind_I[-WINDOW:]) / checked, sum(strict_I[-WINDOW:]) / checked
+    if kind + strict <= JUDGE_GAP:
+        return None
+    hint = (
+        "the policy may be learning what pleases the judge"
+        if kind > strict
+        else "it withholds rewards that were earned"
+    )
+    return (
+        f"the judge differs from the rules on {kind + strict:.0%} of the last {checked:.0f} "
+        f"criteria that both answered: {kind:.0%} too kind, {strict:.0%} too strict; {hint}. Read "
+        "some of its verdicts; another judge, plainer questions or more rules may help."
     )
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from agentgym.records import Checkpoint, RunFolder
+from agentgym.rewards.judge import JUDGE_FACTS
 from agentgym.rollout import EnvPool, collect, rewritten_share
 from agentgym.trainers import acting, describe, monitor, parts
 from agentgym.trainers.config import TrainConfig
@@ -48,7 +49,8 @@ class Session:
         self.iteration = 0
         self.first: Score | None = None
         self.curve: list[tuple[int, float, float]] = []
-        self._watched: dict[str, list[float]] = {"success": [], "valid": [], "silent": []}
+        watched = ("success", "valid", "silent", *JUDGE_FACTS)
+        self._watched: dict[str, list[float]] = {name: [] for name in watched}
         self._warned: set[str] = set()
         self._retried = 0  # episodes of this iteration
         self.shape = Shaping(
@@ -201,6 +203,8 @@ class Session:
         self._watched["success"].append(score.rate)
         self._watched["valid"].append(1.0 if score.valid_actions is None else score.valid_actions)
         self._watched["silent"].append(metrics.get("credit/zero_signal_groups", 0.0))
+        for name in JUDGE_FACTS:
+            self._watched[name].append(float(getattr(score, name)))
         counts = describe.counts(score, metrics, len(groups), self._retried)
         of = self.config.train.iterations
         self.progress.iteration(Iteration(self.iteration, of, score, counts, self.elapsed_s))
@@ -211,6 +215,7 @@ class Session:
         found = {
             "collapse": monitor.invalid_penalty_collapse(watched["success"], watched["valid"]),
             "silence": monitor.no_signal(watched["silent"]),
+            "judge": monitor.judge_gap(*(watched[name] for name in JUDGE_FACTS)),
         }
         for kind, message in found.items():
             if message and kind not in self._warned:
@@ -300,7 +305,7 @@ class Session:
             saved = load_file(checkpoint.path / "critic.safetensors")
             self.policy.critic.load(saved, state["critic"])
         self.iteration = state["iteration"]
-        self._watched = {k: list(v) for k, v in state["watched"].items()}
+        self._watched |= {k: list(v) for k, v in state["watched"].items()}
         self._warned = set(state["warned"])
         self.shape.load(state["shaping"])
         self.curve = [(int(i), rate, low) for i, rate, low in state["curve"]]

@@ -5,11 +5,14 @@ Two more cases with known answers, a good and a bad one, are in every question. 
 must be one JSON object with a yes or no for every criterion of every case, and nothing else; it is
 asked again at most twice. Whatever is not clear then is the judge's failure, which masks the
 episode: it is never a no.
+
+Where a rule knows the answer, a judge can be asked all the same, to see how far it is to be
+believed: `compared` counts how often it was too kind and too strict.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentgym.chat import Chat
@@ -19,7 +22,7 @@ from agentgym.rewards.plain import says_nothing, visible, without_markdown
 from agentgym.toolcalls.strict import Malformed, dumps, read_json
 from agentgym.types import JSON, Message
 
-__all__ = ["BAD", "GOLD", "Judge", "Question"]
+__all__ = ["BAD", "GOLD", "JUDGE_FACTS", "Judge", "Question", "compared"]
 
 ASK_AGAIN = 2
 """How often a judge is asked again whose reply could not be used."""
@@ -37,6 +40,14 @@ class Question:
     """What was said in this user turn, from the user's message to the step and its results."""
     earlier: tuple[Message, ...] = ()  #: the user turns before
     tool_failed: bool = False  #: a tool call of the step failed
+
+    @property
+    def empty(self) -> bool:
+        """Whether the step, the agent's last message, says nothing and calls nothing."""
+        said = [message for message in self.present if message.role == "assistant"]
+        if not said or said[-1].tool_calls:
+            return not said
+        return says_nothing(said[-1].content.rpartition("</think>")[2])
 
 
 def _control(reply: str) -> Question:
@@ -82,7 +93,7 @@ class Judge:
             UserError: the budget of the language model is spent.
         """
         no = failed_by_tools(question.criteria) if question.tool_failed else frozenset[str]()
-        if _empty(question):
+        if question.empty:
             no = frozenset(each.id for each in question.criteria)
         found = {each.id: False for each in question.criteria}
         asked = tuple(each for each in question.criteria if each.id not in no)
@@ -132,6 +143,24 @@ class Judge:
         if wrong := [each for each, yes in bad.items() if yes]:
             raise JudgeError(f"{self.chat.name} granted what a bad control lacks: {wrong}")
         return mine
+
+
+JUDGE_FACTS = ("judge_checked", "judge_too_kind", "judge_too_strict")
+"""The facts of a turn in which a judge was compared with rules; see `compared`."""
+
+
+def compared(judged: Mapping[str, bool], ruled: Mapping[str, bool]) -> dict[str, JSON]:
+    """Return what a turn states as facts where rules know what a judge was asked.
+
+    Args:
+        judged: the judge's answers, by criterion. ruled: the right ones, of these and maybe others.
+
+    >>> compared({"a": True, "b": True}, {"a": True, "b": False})
+    {'judge_checked': 2, 'judge_too_kind': 1, 'judge_too_strict': 0}
+    """
+    kind = sum(yes and not ruled[each] for each, yes in judged.items())
+    strict = sum(ruled[each] and not yes for each, yes in judged.items())
+    return {"judge_checked": len(judged), "judge_too_kind": kind, "judge_too_strict": strict}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -205,14 +234,6 @@ def _shown(message: Message) -> JSON:
 
 def _dumped(arguments: object) -> str:
     return json.dumps(arguments, ensure_ascii=False, default=dict)
-
-
-def _empty(question: Question) -> bool:
-    """Whether the step, the agent's last message, says nothing and calls nothing."""
-    said = [message for message in question.present if message.role == "assistant"]
-    if not said or said[-1].tool_calls:
-        return not said
-    return says_nothing(said[-1].content.rpartition("</think>")[2])
 
 
 def _read(reply: str, cases: dict[str, Question]) -> dict[str, dict[str, bool]]:

@@ -23,18 +23,19 @@ from agentgym.envs.simtools.rules import (
     verdict,
     wanted,
 )
-from agentgym.envs.simtools.schemas import need_jsonschema, parameters_of
+from agentgym.envs.simtools.schemas import need_jsonschema, number, parameters_of
 from agentgym.envs.simtools.world import World
 from agentgym.errors import ConfigError, ResetNeeded, UnknownName
-from agentgym.options import check_amount, check_choice
+from agentgym.options import check_amount, check_choice, check_share
 from agentgym.rewards.checklist import (
+    Criterion,
     criteria_fact,
     failed_by_tools,
     turn_score,
     unmet,
     verdicts_fact,
 )
-from agentgym.rewards.judge import Question
+from agentgym.rewards.judge import JUDGE_FACTS, Question, compared
 from agentgym.toolcalls import Reply
 from agentgym.toolenv import Called, ToolEnv
 from agentgym.tools.base import ToolResult, Toolset
@@ -68,6 +69,9 @@ class SimTools(ToolEnv):
             its N dialogues once.
         simulator: "schema", or a language model: "openai:ADDRESS#MODEL".
         judge: "rules", or a language model that judges the criteria without a rule.
+        judge_checks: the share of episodes in which such a judge is also asked, at the end of every
+            user turn, what rules have answered. The rules' answer counts; `facts` say how often the
+            judge was "judge_too_kind" or "judge_too_strict" among "judge_checked".
         cassette: a file that keeps what the models said, for exact replays.
         cassette_mode: "record" (a new file), "replay" (never asks), or "auto".
         outcome: added to the reward, as the part "outcome", where all criteria were met.
@@ -77,7 +81,9 @@ class SimTools(ToolEnv):
     """
 
     version = 0
-    stated_facts = frozenset({"tool_calls", "checklist", "criteria", "refused_by_simulator"})
+    stated_facts = frozenset(
+        {"tool_calls", "checklist", "criteria", "refused_by_simulator", *JUDGE_FACTS}
+    )
     instructions = (
         "Help the user. Use the tools to find out and to do what is asked; call one by one where a "
         "call needs the result of another. A reply without a tool call is what the user hears, and "
@@ -93,6 +99,7 @@ class SimTools(ToolEnv):
         dialogues: str | None = None,
         simulator: str = "schema",
         judge: str = "rules",
+        judge_checks: float = 0.1,
         cassette: str | None = None,
         cassette_mode: str = "auto",
         outcome: float = 0.0,
@@ -112,6 +119,7 @@ class SimTools(ToolEnv):
         check_choice("simtools", "split", split, FILE_SPLITS if dialogues is not None else SPLITS)
         for name, value in (("outcome", outcome), ("format_penalty", format_penalty)):
             check_amount(name, value)
+        check_share("judge_checks", judge_checks)
         for name, text in (
             ("dialogues", dialogues), ("simulator", simulator), ("judge", judge),
             ("cassette", cassette),
@@ -124,6 +132,7 @@ class SimTools(ToolEnv):
         )
         self.size, self.split = size, split
         self.outcome, self.format_penalty = float(outcome), float(format_penalty)
+        self.judge_checks = float(judge_checks)
         self._file: tuple[Dialogue, ...] = ()
         if dialogues is not None:
             by_schema, by_rules = simulator == "schema", judge == "rules"
@@ -229,7 +238,9 @@ class SimTools(ToolEnv):
     def heard(self, text: str) -> Outcome:
         """End the user turn: judge, score, and let the user go on or the dialogue end."""
         outcome = Outcome("", action_valid=True)
-        self._settle(self._verdicts(text[:MOST_SAID], False), outcome)
+        verdicts = self._verdicts(text[:MOST_SAID], False)
+        self._settle(verdicts, outcome)
+        self._check_judge(verdicts, outcome)
         criteria = self._turn.checklist
         self._missed |= any(each.id not in self._satisfied for each in criteria)
         last = self._user_turn + 1 == len(self.dialogue.turns)
@@ -353,15 +364,33 @@ class SimTools(ToolEnv):
         found = {each.id: verdict(each.rule, scene) for each in criteria if each.rule is not None}
         open_ = tuple(each for each in criteria if each.rule is None)
         if open_:
-            question = Question(
-                open_,
-                self._transcript[self._turn_began :],
-                self._transcript[: self._turn_began],
-                failed,
-            )
-            found |= self._outside.judge(self._now(), question)
+            found |= self._outside.judge(self._now(), self._question(open_, failed))
         no = failed_by_tools(criteria) if failed else frozenset[str]()
         return {each.id: found[each.id] and each.id not in no for each in criteria}
+
+    def _question(self, criteria: tuple[Criterion, ...], failed: bool = False) -> Question:
+        """Return what a judge is asked about the agent's last reply."""
+        began = self._turn_began
+        return Question(criteria, self._transcript[began:], self._transcript[:began], failed)
+
+    def _check_judge(self, verdicts: Mapping[str, bool], outcome: Outcome) -> None:
+        """Ask the judge too, in some episodes, what rules have answered, and state how it does.
+
+        Only at the end of a user turn, where a rule's answer is final, and only if something was
+        said: otherwise no judge is asked.
+        """
+        if not self._outside.judged or self._lot >= self.judge_checks:
+            return
+        ruled = tuple(each for each in self._turn.checklist if each.rule is not None)
+        question = self._question(ruled)
+        if ruled and not question.empty:
+            judged = self._outside.judge(self._now(), question)
+            outcome.info["facts"] |= compared(judged, verdicts)
+
+    @property
+    def _lot(self) -> float:
+        """A number from 0 to 1 that is the episode's own, and the same in all that share a seed."""
+        return number(2**32, f"check/{self._secret}") / 2**32
 
     def _settle(self, verdicts: Mapping[str, bool], outcome: Outcome) -> None:
         """Take in the verdicts on a reply, and state them as facts."""

@@ -79,6 +79,8 @@ def test_gold_scores_full_marks_and_noop_none(size: str, split: str) -> None:
         ({"cassette_mode": "replay"}, "cassette_mode='replay' needs cassette=PATH"),
         ({"outcome": -1.0}, "outcome must be a number of at least 0, got -1.0"),
         ({"format_penalty": True}, "format_penalty must be a number"),
+        ({"judge_checks": 1.5}, "judge_checks must be a number from 0 to 1, got 1.5"),
+        ({"judge_checks": True}, "judge_checks must be a number from 0 to 1, got True"),
         ({"max_turns": 0}, "max_turns must be a whole number of at least 1, got 0"),
     ],
 )

@@ -1,9 +1,21 @@
 """The monitor sees a collapse for what it is, and leaves healthy runs alone."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from agentgym.trainers.credit.common import example
 from agentgym.trainers.credit.grpo import GRPO
-from agentgym.trainers.monitor import WINDOW, invalid_penalty_collapse, no_signal
+from agentgym.trainers.describe import counts
+from agentgym.trainers.evaluate import Score
+from agentgym.trainers.monitor import (
+    JUDGE_GAP,
+    LEAST_CHECKED,
+    WINDOW,
+    invalid_penalty_collapse,
+    judge_gap,
+    no_signal,
+)
 from agentgym.trainers.prepare import penalise_invalid_actions
 from agentgym.types import Call, Group, Observation, Stop, Trajectory, Turn
 
@@ -42,6 +54,52 @@ def test_silence_is_reported_only_when_it_lasts() -> None:
     assert no_signal([1.0] * (WINDOW - 1)) is None
     assert no_signal([1.0] * WINDOW) is not None
     assert no_signal([1.0] * WINDOW + [0.3] * WINDOW) is None
+
+
+def test_J07_a_judge_that_drifts_away_from_the_rules_is_reported() -> None:
+    kind = ramp(0.0, 40.0, 30)
+    said = [judge_gap([100.0] * i, kind[:i], [2.0] * i) for i in range(1, 31)]
+    first = next(i for i, each in enumerate(said) if each)
+    share = (sum(kind[first - 7 : first + 1]) / 8 + 2) / 100
+    assert JUDGE_GAP < share < JUDGE_GAP + 0.02
+    assert "too kind" in str(said[-1])
+    assert "pleases the judge" in str(said[-1])
+    assert "withholds rewards" in str(judge_gap([100.0], [0.0], [30.0]))
+
+
+def test_J07_a_judge_near_the_rules_and_few_checks_are_left_alone() -> None:
+    assert judge_gap([100.0] * 30, [5.0] * 30, [5.0] * 30) is None
+    assert judge_gap([LEAST_CHECKED - 1.0], [40.0], [0.0]) is None
+    assert judge_gap([0.0] * 30, [0.0] * 30, [0.0] * 30) is None
+    # What was long ago is forgotten.
+    assert judge_gap([100.0] * 20, [90.0] * 12 + [0.0] * 8, [0.0] * 20) is None
+
+
+def test_J07_the_gap_of_a_judge_has_curves() -> None:
+    one, other = (
+        replace(
+            trajectory,
+            turns=(replace(trajectory.turns[0], facts=stated),),
+        )
+        for trajectory, stated in zip(
+            example([[1.0], [0.0]]).trajectories_G,
+            (
+                {"judge_checked": 3, "judge_too_kind": 1, "judge_too_strict": 0},
+                {"judge_checked": 5, "judge_too_kind": 1, "judge_too_strict": 4},
+            ),
+            strict=True,
+        )
+    )
+    found = Score.of([one, other]).metrics("train")
+    assert found["train/judge_checked"] == 8.0
+    assert found["train/judge_too_kind"] == 0.25
+    assert found["train/judge_too_strict"] == 0.5
+    assert counts(Score.of([one]), {}, 1)["judge against rules"] == (
+        "33% too kind, 0% too strict of 3"
+    )
+    unchecked = Score.of(example([[1.0]]).trajectories_G)
+    assert not any("judge" in name for name in unchecked.metrics("train"))
+    assert "judge against rules" not in counts(unchecked, {}, 1)
 
 
 def member(valid_actions: list[bool], success: bool) -> Trajectory:

@@ -13,6 +13,7 @@ import agentgym
 from agentgym.config import load
 from agentgym.errors import UnknownName
 from agentgym.records import episodes, read_metrics, replay
+from agentgym.records.log import records
 from agentgym.trainers.config import TrainConfig
 from agentgym.trainers.parts import check
 from agentgym.trainers.policies import gather_texts, learn_tokenizer
@@ -101,6 +102,25 @@ def test_a_run_weighs_the_parts_of_toolrl_and_draws_their_curves(tmp_path: Path)
     report = replay(tmp_path / "run")
     assert report.ok
     assert report.checked == report.episodes > 0
+
+
+def test_J07_a_run_shows_how_far_its_judge_is_from_the_rules(tmp_path: Path) -> None:
+    pytest.importorskip("jsonschema", reason="needs the extra 'simtools'")
+    options = {"judge": "simtools_cases:gullible", "judge_checks": 1.0}
+    recipe = {**SHOP, "env": {"name": "simtools", "preset": "tiny", "options": options}}
+    recipe |= {"reward": {}, "credit": {"name": "checklist"}}
+    config = load(TrainConfig, recipe, ["train.iterations=4"])
+    start_or_go_on(tmp_path / "run", config)
+    rows = [row for row in read_metrics(tmp_path / "run") if "train/success" in row]
+    assert len(rows) == 4
+    for row in rows:
+        assert row["train/judge_checked"] >= 12
+        assert row["train/judge_too_kind"] > 0.2
+        assert row["train/judge_too_strict"] == 0.0
+        assert row["train/success"] < 1
+    warned = [each.data["text"] for each in records(tmp_path / "run") if each.type == "warning"]
+    [text] = [text for text in warned if "the judge differs from the rules" in text]
+    assert "the policy may be learning what pleases the judge" in text
 
 
 def test_an_unknown_format_of_calls_is_refused_before_anything_starts() -> None:
