@@ -68,6 +68,9 @@ class ModelConfig(Section):
     """A model in Hugging Face format: a folder, or a name that `transformers` can download."""
     preset: str | None = None
     """Instead of a path: a small new policy with random weights ("tiny")."""
+    texts: int = Field(default=300, ge=1)
+    """Episodes of the expert whose texts a new policy's tokenizer is made from; fewer, where each
+    takes seconds."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the weights."""
 

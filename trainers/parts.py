@@ -259,12 +259,12 @@ def make_policy(config: TrainConfig, folder: Path) -> Policy:
     """
     if config.model.path:
         return load_policy(config, config.model.path)
-    texts = [*_texts(config), *agent_texts(config) * 300]
+    texts = [*_texts(config), *agent_texts(config) * config.model.texts]
     new_policy(folder, preset=config.model.preset or "tiny", texts=texts, seed=config.seed)
     return load_policy(config, folder)
 
 
-def _texts(config: TrainConfig, count: int = 300) -> list[str]:
+def _texts(config: TrainConfig) -> list[str]:
     """Return texts of training worlds for a tokenizer; episodes that fail are left out.
 
     Raises:
@@ -272,7 +272,7 @@ def _texts(config: TrainConfig, count: int = 300) -> list[str]:
     """
     texts: list[str] = []
     failures: list[Exception] = []
-    env = None
+    env, count = None, config.model.texts
     for seed in stream(config, TEXTS).integers(0, HELD_OUT, count).tolist():
         env = env or make(config.env.name, **env_options(config, config.env.train))
         try:
