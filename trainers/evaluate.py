@@ -26,6 +26,8 @@ class Score:
     mean_parts: Mapping[str, float] = field(default_factory=dict)
     """The named parts of `mean_return`, as far as rewards have names (`Turn.reward_parts`)."""
     mean_tool_calls: float | None = None  #: of an episode; None: no turn says how many it made
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """For each yes-or-no fact (`Turn.facts`) of last turns: the share of episodes with a yes."""
     judge_checked: int = 0  #: criteria that a judge was asked although a rule knows the answer
     judge_too_kind: int = 0  #: of these, the judge said yes to and the rule no
     judge_too_strict: int = 0  #: of these, the judge said no to and the rule yes
@@ -48,6 +50,7 @@ class Score:
             valid_actions=valid_action_share(counted),
             mean_parts={name: part / total for name, part in sorted(parts.items())},
             mean_tool_calls=sum(map(tool_calls, counted)) / total if told else None,
+            facts={name: yes / total for name, yes in _yes_in_the_end(counted).items()},
             **{name: _sum_of_fact(counted, name) for name in JUDGE_FACTS},
         )
 
@@ -82,6 +85,7 @@ class Score:
             found["judge_too_kind"] = self.judge_too_kind / self.judge_checked
             found["judge_too_strict"] = self.judge_too_strict / self.judge_checked
         found |= {f"reward_{name}": part for name, part in self.mean_parts.items()}
+        found |= {f"fact_{name}": share for name, share in self.facts.items()}
         return {f"{prefix}/{name}": value for name, value in found.items()}
 
     def as_json(self) -> dict[str, JSON]:
@@ -92,6 +96,15 @@ class Score:
         low, high = self.interval
         spoiled = f", {self.failures} failed" if self.failures else ""
         return f"{self.rate:.1%} [{low:.1%}, {high:.1%}] of {self.episodes}{spoiled}"
+
+
+def _yes_in_the_end(trajectories: Sequence[Trajectory]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for last in (t.turns[-1] for t in trajectories if t.turns):
+        for name, value in last.facts.items():
+            if isinstance(value, bool):
+                found[name] = found.get(name, 0) + value
+    return dict(sorted(found.items()))
 
 
 def _sum_of_fact(trajectories: Sequence[Trajectory], name: str) -> int:

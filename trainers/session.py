@@ -49,7 +49,7 @@ class Session:
         self.iteration = 0
         self.first: Score | None = None
         self.curve: list[tuple[int, float, float]] = []
-        watched = ("success", "valid", "silent", *JUDGE_FACTS)
+        watched = ("success", "valid", "silent", *JUDGE_FACTS, *monitor.FACTS)
         self._watched: dict[str, list[float]] = {name: [] for name in watched}
         self._warned: set[str] = set()
         self._retried = 0  # episodes of this iteration
@@ -205,6 +205,8 @@ class Session:
         self._watched["silent"].append(metrics.get("credit/zero_signal_groups", 0.0))
         for name in JUDGE_FACTS:
             self._watched[name].append(float(getattr(score, name)))
+        for name in monitor.FACTS:
+            self._watched[name].append(score.facts.get(name, 0.0))
         counts = describe.counts(score, metrics, len(groups), self._retried)
         of = self.config.train.iterations
         self.progress.iteration(Iteration(self.iteration, of, score, counts, self.elapsed_s))
@@ -216,6 +218,8 @@ class Session:
             "collapse": monitor.invalid_penalty_collapse(watched["success"], watched["valid"]),
             "silence": monitor.no_signal(watched["silent"]),
             "judge": monitor.judge_gap(*(watched[name] for name in JUDGE_FACTS)),
+            "tampering": monitor.tampering(watched["tampered"]),
+            "fooled": monitor.fooled(watched["fooled"]),
         }
         for kind, message in found.items():
             if message and kind not in self._warned:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from agentgym.trainers.credit.common import example
 from agentgym.trainers.credit.grpo import GRPO
@@ -12,12 +13,14 @@ from agentgym.trainers.monitor import (
     JUDGE_GAP,
     LEAST_CHECKED,
     WINDOW,
+    fooled,
     invalid_penalty_collapse,
     judge_gap,
     no_signal,
+    tampering,
 )
 from agentgym.trainers.prepare import penalise_invalid_actions
-from agentgym.types import Call, Group, Observation, Stop, Trajectory, Turn
+from agentgym.types import JSON, Call, Group, Observation, Stop, Trajectory, Turn
 
 
 def ramp(start: float, end: float, size: int = 23) -> list[float]:
@@ -100,6 +103,35 @@ def test_J07_the_gap_of_a_judge_has_curves() -> None:
     unchecked = Score.of(example([[1.0]]).trajectories_G)
     assert not any("judge" in name for name in unchecked.metrics("train"))
     assert "judge against rules" not in counts(unchecked, {}, 1)
+
+
+def test_yes_or_no_facts_of_last_turns_have_curves() -> None:
+    stated: list[dict[str, JSON]] = [
+        {"resolved": True, "modified": True, "n": 3},
+        {"resolved": False},
+        {},
+    ]
+    ended = [
+        replace(t, turns=(*t.turns, replace(t.turns[0], facts=facts)))
+        for t, facts in zip(example([[1.0], [0.0], [0.0]]).trajectories_G, stated, strict=True)
+    ]
+    early = replace(ended[2], turns=(ended[0].turns[-1], ended[2].turns[0]))
+    lost = replace(ended[0], stop=Stop.ERROR)
+    found = Score.of([*ended[:2], early, lost]).metrics("train")
+    assert {name: value for name, value in found.items() if "fact" in name} == {
+        "train/fact_modified": pytest.approx(1 / 3),
+        "train/fact_resolved": pytest.approx(1 / 3),
+    }
+
+
+def test_V25_a_run_whose_judge_is_fooled_or_attacked_is_flagged() -> None:
+    assert fooled([]) is None
+    assert fooled([0.0] * 9) is None
+    assert "means nothing" in str(fooled([0.0, 0.01, *[0.0] * 20]))  # once is enough
+    assert tampering([]) is None
+    assert tampering([0.02] * 9) is None
+    assert "tampers with its own judgement" in str(tampering([0.03] * 9))
+    assert tampering([1.0, *[0.0] * 8]) is None
 
 
 def member(valid_actions: list[bool], success: bool) -> Trajectory:
