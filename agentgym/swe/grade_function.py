@@ -21,7 +21,7 @@ from agentgym.errors import SandboxDied, SandboxError
 from agentgym.swe.tamper import tripwires
 from agentgym.swe.verdict import Verdict
 from agentgym.toolcalls.strict import Malformed, read_json
-from agentgym.tools.sandbox import ExecResult, Limits, Sandbox, open_sandbox
+from agentgym.tools.sandbox import Caps, ExecResult, Limits, Sandbox, open_sandbox
 from agentgym.types import JSON
 
 __all__ = ["Case", "FunctionGrader", "FunctionTask", "same_value"]
@@ -113,6 +113,11 @@ class FunctionGrader:
             return Verdict(False, f"{failed}: {results[failed]}", tamper, results)
         return Verdict(True, "", tamper, results)
 
+    @property
+    def caps(self) -> Caps | None:
+        """What the sandboxes enforce that submissions run in; None before the first."""
+        return _caps.get((self.sandbox, self.image))
+
     def answers(self, source: str, calls: Sequence[Sequence[JSON]]) -> list[str]:
         """Return what calls bring, in words for an agent; shorter where it ended early.
 
@@ -185,6 +190,7 @@ DIRTY: Final = 75
 
 _lock = threading.Lock()
 _idle: dict[Kind, list[Sandbox]] = {}
+_caps: dict[Kind, Caps] = {}
 _MOST_IDLE: Final = 8
 
 
@@ -193,7 +199,9 @@ def _take(kind: Kind) -> tuple[Sandbox, bool]:
     with _lock:
         if _idle.get(kind):
             return _idle[kind].pop(), True
-    return open_sandbox(kind[0], image=kind[1], limits=LIMITS), False
+    sandbox = open_sandbox(kind[0], image=kind[1], limits=LIMITS)
+    _caps[kind] = sandbox.caps
+    return sandbox, False
 
 
 def _give_back(kind: Kind, sandbox: Sandbox) -> None:

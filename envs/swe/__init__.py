@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar, Final
 
 from agentgym.env import Outcome
@@ -31,8 +32,8 @@ class SWE(ToolEnv):
     The reward has parts: "outcome" in the last turn, and small ones for steps: "format" for calls
     that fit their tools, "tool" for a call that did what it was asked, "files" for the first
     change, "tests" for the first run of a test. `facts` say "modified" and "tests_run", in the last
-    turn also "submitted", "resolved", "tamper" (what was done to the means of judgement) and
-    "reason".
+    turn also "submitted", "resolved", "tamper" (what was done to the means of judgement), "reason"
+    and "sandbox" (what it enforced, see `agentgym.tools.sandbox.Caps`).
 
     Args:
         tasks: "functions", or the path of a file (JSON Lines, JSON, parquet).
@@ -157,10 +158,10 @@ class SWE(ToolEnv):
         return [Reply("", (call,)).action for call in [*calls, ToolCall("submit", {})]]
 
     def snapshot(self) -> object:
-        """Return the state of the episode.
+        """Return the state of the episode, with all files of its sandbox if it has one.
 
         Raises:
-            NotImplementedError: the files are in a sandbox.
+            NotImplementedError: the files are too many.
         """
         return self.desk.saved(), self._paid, self.turns, self._phase, self._last_text
 
@@ -214,6 +215,9 @@ class SWE(ToolEnv):
     def _judged(self, outcome: Outcome, facts: dict[str, JSON], modified: bool) -> int:
         """Give the verdict; return which outcome it is."""
         verdict = self.desk.grade() if modified else Verdict(False, OUTCOMES[1])
+        caps = self.desk.caps() if modified else None
+        if caps is not None:
+            facts["sandbox"] = asdict(caps)
         tampered = any(not name.startswith("restored:") for name in verdict.tamper)
         facts |= {
             "submitted": True,

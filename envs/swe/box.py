@@ -5,7 +5,7 @@ import hashlib
 import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from agentgym.envs.swe.desk import replaced
 from agentgym.errors import BadCommand, NoSuchFile, PathEscape, SandboxDied, SandboxError, ToolError
@@ -13,7 +13,8 @@ from agentgym.swe.grade_repository import LIMITS, Repository, RepositoryGrader
 from agentgym.swe.run_tests import REPO, TOOLS, put_pytest
 from agentgym.swe.trees import BadSubmission, Changes, changes_in, put_tree
 from agentgym.swe.verdict import Verdict
-from agentgym.tools.sandbox import open_sandbox
+from agentgym.tools.sandbox import Caps, open_sandbox
+from agentgym.tools.sandbox.snapshot import load_files, save_files
 from agentgym.types import ToolCall
 
 MAX_VIEW: Final = 400
@@ -47,9 +48,8 @@ class BoxDesk:
         Raises:
             ConfigError: there is no sandbox on this machine. EpisodeFailure: it did not start.
         """
-        self.repository, self.grader, self.budget, self.states = repository, grader, budget, states
-        self.key = repository.task.instance_id
-        self.opening = repository.task.problem_statement
+        self.budget, self.states = budget, states
+        self._lay_out(repository, grader)
         self.submitted = self.tests_run = False
         self.gone = ""  #: why the sandbox is no longer there, if the agent is to blame
         self._changes: Changes | None = {}
@@ -207,12 +207,42 @@ class BoxDesk:
         return calls
 
     def saved(self) -> object:
-        """Raise NotImplementedError: the files are in a sandbox."""
-        raise NotImplementedError("the files are in a sandbox, which cannot be copied")
+        """Return the state of the episode, with all files.
+
+        Raises:
+            NotImplementedError: the files are too many.
+        """
+        files = b""
+        if not self.gone:
+            try:
+                files = save_files(self.box)
+            except SandboxDied:
+                raise
+            except SandboxError as error:
+                raise NotImplementedError(str(error)) from None
+        told = self.submitted, self.tests_run, self.gone
+        return self.repository, self.grader, files, self._cwd, self._spent_s, told
 
     def load(self, saved: object) -> None:
-        """Raise NotImplementedError, as `saved`."""
-        raise NotImplementedError("the files are in a sandbox, which cannot be copied")
+        """Go back to it, in a new sandbox if the present one has ended."""
+        repository, grader, files, self._cwd, self._spent_s, told = cast(
+            "tuple[Repository, RepositoryGrader, bytes, str, float, tuple[bool, bool, str]]", saved
+        )
+        self._lay_out(repository, grader)
+        self.submitted, self.tests_run, self.gone = told
+        self._changes, self._problem = None, None
+        if self.gone:
+            return
+        try:
+            load_files(self.box, files)
+        except SandboxDied:
+            self.box.close()
+            self.box = open_sandbox(grader.sandbox, image=grader.image, limits=LIMITS)
+            load_files(self.box, files)
+
+    def caps(self) -> Caps:
+        """Return what the sandbox enforces."""
+        return self.box.caps
 
     def commands(self) -> Iterable[ToolCall]:
         """Return nothing: there is no end of commands."""
@@ -223,6 +253,11 @@ class BoxDesk:
         self.box.close()
 
     # ----------------------------------------------------------------------------------------------
+
+    def _lay_out(self, repository: Repository, grader: RepositoryGrader) -> None:
+        self.repository, self.grader = repository, grader
+        self.key = repository.task.instance_id
+        self.opening = repository.task.problem_statement
 
     def _open(self) -> None:
         if self.gone:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from agentgym.errors import ToolError
 from agentgym.swe.verdict import Verdict
+from agentgym.tools.sandbox import Caps
 from agentgym.types import ToolCall
 
 __all__ = ["Desk", "replaced"]
@@ -45,6 +46,9 @@ class Desk(Protocol):
 
     def load(self, saved: object) -> None:
         """Go back to what `saved` returned."""
+
+    def caps(self) -> Caps | None:
+        """Return what the sandbox enforces that programs of the agent run in; None: none did."""
 
     def commands(self) -> Iterable[ToolCall]:
         """Return calls that make sense now, for demonstrations with mistakes; may be none."""

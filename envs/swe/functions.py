@@ -12,6 +12,7 @@ from agentgym.envs.swe.desk import replaced
 from agentgym.errors import ToolError
 from agentgym.swe.grade_function import FunctionGrader, FunctionTask
 from agentgym.swe.verdict import Verdict
+from agentgym.tools.sandbox import Caps
 from agentgym.types import ToolCall
 
 MAX_SOURCE: Final = 20_000
@@ -113,6 +114,10 @@ class FunctionDesk:
         )
         self._lay_out(task, grader)
         self.source, self.submitted, self.tests_run = source, submitted, tests_run
+
+    def caps(self) -> Caps | None:
+        """Return what the sandbox of the last verdict enforces."""
+        return self.grader.caps
 
     def close(self) -> None:
         """Nothing is held."""

@@ -212,6 +212,43 @@ def test_gold_of_a_repository_solves_it_and_edits_insert_create_and_replace(shel
 
 
 @needs_bwrap
+def test_an_episode_is_gone_back_to_with_its_files_and_folder(shelf: SWE, tmp_path: Path) -> None:
+    shelf.reset(seed=0)
+    made = "echo new > 'a b'; ln -s /etc/passwd link; chmod 0 shelves; mkfifo pipe; echo t > /tmp/t"
+    do(shelf, "bash", command=f"mkdir -p deep/er && cd deep && {made}; git add -A; git stash -q")
+    do(shelf, "bash", command=f"cd .. && {made}")
+    look = (
+        "pwd; ls -lAR --time-style=+ -I .git . /tmp; stat -c %Y 'a b'; "
+        "cat 'a b' deep/'a b' /tmp/t; git stash list; git status --short"
+    )
+    before = do(shelf, "bash", command=look)[0]
+    saved = shelf.snapshot()
+    do(shelf, "bash", command="rm -rf ../* ../.git /tmp/t; mkdir -p /work/repo; cd /work/repo")
+    other = agentgym.make("swe", tasks=str(shelf_rows(tmp_path)), sandbox="bwrap", **PARTS)
+    assert isinstance(other, SWE)
+    other.reset(seed=0)
+    for env in (shelf, other, other):
+        env.restore(saved)
+        assert do(env, "bash", command=look)[0] == before
+        do(env, "bash", command="chmod 755 shelves; rm -rf deep")
+    other.restore(saved)
+    do(other, "bash", command="chmod 755 shelves; rm -rf deep link pipe")
+    do(other, "edit", path="shelves/__init__.py", old="> self", new=">= self")
+    handed_in = other.snapshot()
+    assert do(other, "submit")[4]["success"] is True
+    other.restore(handed_in)
+    _, _, over, _, info = do(other, "submit")
+    assert over
+    assert info["success"] is True
+    assert info["facts"]["sandbox"]["backend"] == "bwrap"
+    do(shelf, "bash", command="head -c 60000000 /dev/urandom > big")
+    with pytest.raises(NotImplementedError, match="more than"):
+        shelf.snapshot()
+    shelf.close()
+    other.close()
+
+
+@needs_bwrap
 def test_V14_V15_what_an_agent_does_with_git_is_of_no_use(shelf: SWE) -> None:
     """A commit of its own, hooks, filters and monitors: its files count, as bytes."""
     shelf.reset(seed=0)
@@ -293,8 +330,10 @@ def test_states_are_named_when_asked_for(tmp_path: Path) -> None:
     assert keys[:3] == keys[3:]
     assert None not in keys
     assert keys[0] != keys[1]
-    with pytest.raises(NotImplementedError):
-        env.snapshot()
+    saved = env.snapshot()
+    do(env, "bash", command="echo a > b")
+    env.restore(saved)
+    assert env.state_key() == keys[-1]
     env.close()
 
 
