@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,6 +89,9 @@ def command(
         show(title("passed, and signs of tampering"), grid(_by_agent(found)))
     for task, problems in bad.items():
         show(f"{task}: {'; '.join(problems)}")
+    unread = Counter(each for result in results for each in result.unread)
+    for what, count in unread.items():
+        show(f"not searched for the fix, in {count} tasks: {what}")
     if quarantine is not None:
         written = [{"task": task, "problems": problems} for task, problems in bad.items()]
         quarantine.write_text("".join(json.dumps(each) + "\n" for each in written), "utf-8")

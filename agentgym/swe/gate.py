@@ -1,4 +1,7 @@
-"""The gate: a task is good if the right solution passes, and nothing and no cheat does (V22)."""
+"""The gate: a task is good if the right solution passes, and nothing and no cheat does (V22).
+
+Nor may the right solution lie in the sandbox already (V18): see `scan`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +12,7 @@ from agentgym.swe.cheats import FUNCTION_CHEATS, REPOSITORY_CHEATS, function_che
 from agentgym.swe.grade_function import FunctionGrader
 from agentgym.swe.grade_repository import RepositoryGrader
 from agentgym.swe.mutate import mutants
+from agentgym.swe.scan import scan
 from agentgym.swe.trees import File
 from agentgym.swe.verdict import Verdict
 
@@ -25,15 +29,19 @@ class Gated:
     Attributes:
         task: its id. problems: why it is not to be used; none: it is good.
         verdicts: by agent: "oracle", "noop", and the names of cheats; None: there was no verdict.
+        unread: what the search for the fix did not look into, and why.
     """
 
     task: str
     problems: tuple[str, ...]
     verdicts: Mapping[str, Verdict | None] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
 
 
 def gate(grader: FunctionGrader | RepositoryGrader, agents: str = "all") -> Gated:
     """Try the right solution, nothing, and all cheats on a task.
+
+    With the right solution of a repository, its sandbox is searched for copies of that.
 
     Args:
         grader: of the task. agents: one of `AGENTS`.
@@ -57,7 +65,15 @@ def gate(grader: FunctionGrader | RepositoryGrader, agents: str = "all") -> Gate
             return Gated(key, (f"oracle: {error.message}",))
     names = {"cheats": cheats, "all": ["oracle", "noop", *cheats]}.get(agents, [agents])
     verdicts: dict[str, Verdict | None] = {}
-    found = []
+    found: list[str] = []
+    unread: tuple[str, ...] = ()
+    if agents in ("oracle", "all") and isinstance(grader, RepositoryGrader):
+        try:
+            searched = scan(grader.repository, grader.sandbox, grader.image)
+            unread = searched.unread
+            found += [f"the fix is in the sandbox: {each}" for each in searched.found]
+        except EpisodeFailure as error:
+            found.append(error.message)
     for name in names:
         try:
             verdict = verdicts[name] = attempt(grader, name)
@@ -69,7 +85,7 @@ def gate(grader: FunctionGrader | RepositoryGrader, agents: str = "all") -> Gate
             found.append(f"oracle: {verdict.reason}")
         if name not in ("oracle", "random") and verdict.passed:  # chance may repair
             found.append(f"{name}: passes")
-    return Gated(key, tuple(found), verdicts)
+    return Gated(key, tuple(found), verdicts, unread)
 
 
 def attempt(grader: FunctionGrader | RepositoryGrader, name: str) -> Verdict:

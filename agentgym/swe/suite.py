@@ -162,7 +162,7 @@ def _append(out: Path, key: tuple[str, str, str], found: Gated) -> None:
     }
     task, digest, agent = key
     line: dict[str, object] = {"task": task, "digest": digest, "agent": agent}
-    line |= {"problems": found.problems, "verdicts": verdicts}
+    line |= {"problems": found.problems, "verdicts": verdicts, "unread": found.unread}
     try:
         with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -189,7 +189,8 @@ def _read(out: Path) -> dict[tuple[str, str, str], Gated]:
                 for name, verdict in said["verdicts"].items()
             }
             key = (said["task"], said["digest"], said["agent"])
-            known[key] = Gated(said["task"], tuple(said["problems"]), verdicts)
+            problems, unread = tuple(said["problems"]), tuple(said["unread"])
+            known[key] = Gated(said["task"], problems, verdicts, unread)
     except OSError as error:
         raise UserError(f"{out} cannot be used: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):

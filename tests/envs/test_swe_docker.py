@@ -1,41 +1,55 @@
 """The environment swe in containers, and rows that have an image instead of an archive."""
 
+import contextlib
 import io
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from sandboxes import needs_docker
-from swe_cases import BASE, shelf_rows
+from swe_cases import BASE, FIXED, shelf_rows
 
 import agentgym
 from agentgym.errors import ConfigError
+from agentgym.swe.diffs import make_patch
+from agentgym.swe.suite import repositories, run_suite
 
 pytestmark = [pytest.mark.docker, needs_docker]
 
 
-@pytest.fixture(scope="module")
-def image() -> Iterator[str]:
-    """An image with the repository where those of SWE-bench have it."""
+@contextlib.contextmanager
+def built(name: str, files: Mapping[str, str]) -> Iterator[str]:
+    """Build an image with files, by path without the first slash."""
     docker = pytest.importorskip("docker")
     client = docker.from_env()
     context = io.BytesIO()
-    base = os.environ["AGENTGYM_IMAGE"]
     with tarfile.open(fileobj=context, mode="w") as tar:
-        files = {f"testbed/{path}": text for path, text in BASE.items()}
-        files["Dockerfile"] = f"FROM {base}\nCOPY testbed /testbed\n"
-        for path, text in files.items():
+        dockerfile = f"FROM {os.environ['AGENTGYM_IMAGE']}\nCOPY files /\n"
+        texts = {f"files/{path}": text for path, text in files.items()} | {"Dockerfile": dockerfile}
+        for path, text in texts.items():
             member = tarfile.TarInfo(path)
             member.size = len(text.encode())
             tar.addfile(member, io.BytesIO(text.encode()))
     context.seek(0)
-    name = "agentgym/swe-test:1"
     client.images.build(fileobj=context, custom_context=True, tag=name)
-    yield name
-    client.images.remove(name)
-    client.close()
+    try:
+        yield name
+    finally:
+        client.images.remove(name)
+        client.close()
+
+
+def in_testbed(files: Mapping[str, str]) -> dict[str, str]:
+    """Put a repository where images of SWE-bench have it."""
+    return {f"testbed/{path}": text for path, text in files.items()}
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[str]:
+    with built("agentgym/swe-test:1", in_testbed(BASE)) as name:
+        yield name
 
 
 @pytest.mark.parametrize("by", ["archive", "image"])
@@ -68,3 +82,28 @@ def test_an_image_that_is_not_there_and_one_without_a_repository(tmp_path: Path)
         env = agentgym.make("swe", tasks=str(rows), sandbox="docker")
         with pytest.raises(ConfigError, match=said):
             env.reset(seed=0)
+
+
+SITE = "usr/lib/python3/dist-packages/shelves/__init__.py"
+
+
+@pytest.mark.parametrize(
+    ("files", "start_patch", "found"),
+    [
+        (in_testbed(BASE), "", ()),
+        (in_testbed(BASE) | {SITE: FIXED["shelves/__init__.py"]}, "", (f"/{SITE}",)),
+        # as in SWE-smith: the image has the right code, and a patch brings the fault in
+        (in_testbed(FIXED), make_patch(FIXED, BASE), ("/testbed/shelves/__init__.py",)),
+    ],
+)
+def test_V18_an_image_that_has_the_fix_is_found(
+    tmp_path: Path, files: Mapping[str, str], start_patch: str, found: tuple[str, ...]
+) -> None:
+    with built("agentgym/swe-test:2", files) as name:
+        rows = shelf_rows(
+            tmp_path, source="", source_sha256="", image=name, start_patch=start_patch
+        )
+        [gated] = run_suite(repositories(rows, sandbox="docker"), "oracle")
+    assert gated.problems == tuple(f"the fix is in the sandbox: {each}" for each in found)
+    assert gated.verdicts["oracle"]
+    assert gated.verdicts["oracle"].passed
