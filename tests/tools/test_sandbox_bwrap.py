@@ -9,10 +9,11 @@ import tempfile
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sandboxes import SMALL, needs_bwrap
+from sandboxes import SMALL, check_that_what_is_hidden_cannot_be_read, needs_bwrap
 
 from agentgym.errors import ConfigError, SandboxDied, SandboxUnavailable, UnknownName
 from agentgym.testing.report import run_checks
@@ -221,6 +222,10 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         Path(folder, "bwrap").chmod(0o755)
         with pytest.raises((ConfigError, SandboxUnavailable), match="no namespaces"):
             open_sandbox("auto")
+
+
+def test_V18_what_is_hidden_cannot_be_read() -> None:
+    check_that_what_is_hidden_cannot_be_read(partial(open_sandbox, "bwrap", limits=SMALL))
 
 
 def test_choosing() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandboxes import SMALL, needs_docker
+from sandboxes import SMALL, check_that_what_is_hidden_cannot_be_read, needs_docker
 
 from agentgym.errors import ConfigError, SandboxDied
 from agentgym.testing.report import run_checks
@@ -205,6 +205,10 @@ def test_the_images_own_folder_and_variables() -> None:
 def test_python_in_an_image() -> None:
     with closing(Python(image=IMAGE, limits=SMALL)) as python:
         assert python("import sys; sys.executable") == "'/usr/bin/python3'"
+
+
+def test_V18_what_is_hidden_cannot_be_read() -> None:
+    check_that_what_is_hidden_cannot_be_read(make)
 
 
 def test_no_engine(tmp_path: Path) -> None:

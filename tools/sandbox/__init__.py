@@ -4,6 +4,7 @@ Nothing runs without one: where none can be had, that is an error which says wha
 """
 
 import importlib.util
+from collections.abc import Sequence
 
 from agentgym.errors import ConfigError, UnknownName
 from agentgym.tools.sandbox.base import Caps, ExecResult, Limits, Sandbox
@@ -41,6 +42,7 @@ def open_sandbox(
     image: str = "",
     limits: Limits | None = None,
     workdir: str = "/work",
+    hidden: Sequence[str] = (),
 ) -> Sandbox:
     """Start a sandbox.
 
@@ -48,6 +50,8 @@ def open_sandbox(
         kind: "bwrap" (embedded), "docker", or "auto": docker if an image is asked for, else bwrap.
         image: a Docker image, which must be on this machine. limits: what programs may use.
         workdir: the folder inside where commands start.
+        hidden: files of the system or the image that are empty inside, and folders, with a slash at
+            the end.
 
     Raises:
         UnknownName: no such kind. ConfigError: it is not to be had here; says what to do.
@@ -56,7 +60,7 @@ def open_sandbox(
     if choose(kind, image) == "docker":
         from agentgym.tools.sandbox.docker import Docker
 
-        return Docker(image, limits=limits, workdir=workdir)
+        return Docker(image, limits=limits, workdir=workdir, hidden=hidden)
     from agentgym.tools.sandbox.bwrap import Bwrap
 
-    return Bwrap(limits=limits, workdir=workdir)
+    return Bwrap(limits=limits, workdir=workdir, hidden=hidden)

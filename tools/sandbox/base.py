@@ -218,3 +218,19 @@ def as_bytes(text: str, what: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise BadCommand(f"{what} has a lone surrogate at {error.start}") from None
+
+
+def check_hidden(hidden: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths that are to be hidden, each once; a folder ends in a slash.
+
+    >>> check_hidden(["/usr/lib/a.py", "/srv/b.git/", "/usr/lib/a.py"])
+    ('/usr/lib/a.py', '/srv/b.git/')
+
+    Raises:
+        ConfigError: one is no path of a file or folder from the top.
+    """
+    for path in hidden:
+        parts = path.strip("/").split("/")
+        if not path.startswith("/") or "\0" in path or {"", ".", ".."} & {*parts}:
+            raise ConfigError(f"what is hidden needs a plain path from the top, got {path!r:.200}")
+    return tuple(dict.fromkeys(hidden))

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,7 @@ from agentgym.tools.sandbox._cgroup import Cgroup, remove_stale
 from agentgym.tools.sandbox._host import Uid, counts_by_namespace, spawner
 from agentgym.tools.sandbox._supervised import BOOTSTRAP, Supervised, held
 from agentgym.tools.sandbox._wire import Wire
-from agentgym.tools.sandbox.base import Caps, Limits
+from agentgym.tools.sandbox.base import Caps, Limits, check_hidden
 
 INSTALL: Final = "install it: apt-get install bubblewrap, or dnf install bubblewrap"
 START_S: Final = 20.0
@@ -51,11 +51,19 @@ class Bwrap(Supervised):
         SandboxUnavailable: it did not start, though it could.
     """
 
-    def __init__(self, *, limits: Limits | None = None, workdir: str = "/work") -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        workdir: str = "/work",
+        hidden: Sequence[str] = (),
+    ) -> None:
+        """Start it. The arguments are those of `open_sandbox`."""
         problem = missing()
         if problem:
             raise ConfigError(problem)
         super().__init__(f"bwrap-{os.getpid()}-{next(_counter)}", limits or Limits(), workdir)
+        self._hidden = check_hidden(hidden)
         _sweep_once()
         self._group = Cgroup.make(self.limits)
         self._uid = Uid() if os.geteuid() == 0 else None
@@ -164,10 +172,15 @@ class Bwrap(Supervised):
         if self._group:
             inside = "memory/memory.oom_control" if self._group.version == 1 else "memory.events"
             words += ["--ro-bind", str(self._group.oom_counter), f"/sys/fs/cgroup/{inside}"]
+        for path in self._hidden:
+            covered = ["--tmpfs"] if path.endswith("/") else ["--ro-bind", "/dev/null"]
+            words += [*covered, path]
         words += ["--proc", "/proc", "--dev", "/dev"]
         for path, mb in (("/dev/shm", size.tmp_mb), ("/tmp", size.tmp_mb)):
             words += ["--perms", "1777", "--size", str(mb << 20), "--tmpfs", path]
         words += ["--perms", "0755", "--size", str(size.disk_mb << 20), "--tmpfs", self.workdir]
+        for path in (path for path in self._hidden if path.endswith("/")):
+            words += ["--remount-ro", path]
         words += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", self.workdir]
         return [*words, "--", python, "-I", "-S", "-c", BOOTSTRAP]
 

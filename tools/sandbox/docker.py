@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from typing import Any, Final
 
 import docker
@@ -25,7 +26,7 @@ from agentgym.errors import ConfigError, SandboxUnavailable
 from agentgym.tools.sandbox import _owner
 from agentgym.tools.sandbox._supervised import BOOTSTRAP, Supervised, held
 from agentgym.tools.sandbox._wire import Wire
-from agentgym.tools.sandbox.base import Caps, Limits
+from agentgym.tools.sandbox.base import Caps, Limits, check_hidden
 
 IMAGE: Final = "agentgym/python:1"
 """The image that `scripts/base_image.py` makes."""
@@ -52,6 +53,7 @@ class Docker(Supervised):
         *,
         limits: Limits | None = None,
         workdir: str = "/work",
+        hidden: Sequence[str] = (),
         read_only: bool = True,
         user: str = "1000:1000",
         runtime: str = "",
@@ -62,6 +64,7 @@ class Docker(Supervised):
         Args:
             image: on this machine, with python3 (at least 3.8) on its PATH; none is pulled.
             limits: what programs may use. workdir: where commands start.
+            hidden: files of the image, and folders with a slash at the end, that are empty inside.
             read_only: the image cannot be changed, and `workdir` is empty and in memory. Else the
                 work folder is the image's own, and what is written has no limit (`caps.disk`).
             user: who programs are, as number:number. runtime: of the engine, e.g. "runsc".
@@ -70,6 +73,7 @@ class Docker(Supervised):
         name = f"agentgym-{os.getpid()}-{next(_counter)}-{os.urandom(3).hex()}"
         super().__init__(name, limits or Limits(), workdir)
         self.image, self.runtime = image or IMAGE, runtime
+        self._hidden = check_hidden(hidden)
         self._api = api()
         self._container = self._create(read_only, user, ttl_s)
         self._finalizer = weakref.finalize(self, _remove, self._api, self._container, os.getpid())
@@ -109,6 +113,8 @@ class Docker(Supervised):
         if read_only:
             work = f"rw,nosuid,nodev,exec,size={size.disk_mb}m,{inodes},{owner},mode=0755"
             tmpfs[self.workdir] = work
+        covered = [path for path in self._hidden if not path.endswith("/")]
+        tmpfs |= {path: "ro,size=4k" for path in self._hidden if path.endswith("/")}
         memory = size.total_mb << 20
         host = self._api.create_host_config(
             network_mode="none",
@@ -128,6 +134,7 @@ class Docker(Supervised):
                 Ulimit(name="fsize", soft=size.file_mb << 20, hard=size.file_mb << 20),
             ],
             tmpfs=tmpfs,
+            binds=[f"/dev/null:{path}:ro" for path in covered],
             log_config=LogConfig(type="none"),
             auto_remove=True,
             runtime=self.runtime or None,
