@@ -550,7 +550,7 @@ def test_failures_are_retried_with_other_samples_and_reported() -> None:
     assert [t.seed for t in told] == [7, 7, 7]
 
 
-def test_R18_what_fails_for_good_is_masked_and_its_group_goes_on() -> None:
+def test_R12_R18_what_fails_for_good_is_masked_and_the_rest_goes_on() -> None:
     Corridor.forget({7: ["raise@0"] * 3})
     [group] = collect(corridor(7), 5, GoldAgent(), None, seed=0)
     assert sorted(group.valid_G) == [True] * 5  # three failures, spread over the members' retries
@@ -589,6 +589,16 @@ def test_R05_where_many_fail_at_once_what_they_need_gets_time_to_come_back() -> 
     assert all(g.valid_G == (True,) for g in play("sandbox", 2))  # bad luck of a few
     assert all(g.valid_G == (True,) for g in play("raise", 3))  # the environment's own fault
     assert told == []
+
+
+def test_R15_a_clock_that_jumps_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, jumps = time.time, itertools.cycle([3600.0, -3600.0, 7e6])
+    monkeypatch.setattr(time, "time", lambda: real() + next(jumps))
+    Corridor.forget({2: ["hang@1"]})
+    limits = Limits(step_timeout_s=0.5, timeout_s=60.0)
+    groups = collect(corridor(1, 2, 3), 2, GoldAgent(), None, seed=0, limits=limits)
+    assert all(g.valid_G == (True, True) for g in groups)
+    assert sorted(t.attempt for g in groups for t in g.trajectories_G) == [0, 0, 0, 0, 0, 1]
 
 
 @pytest.mark.parametrize(("tasks", "size"), [([], 1), (corridor(1), 0)])

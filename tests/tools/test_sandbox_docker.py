@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from sandboxes import SMALL, check_that_what_is_hidden_cannot_be_read, needs_docker
 
-from agentgym.errors import ConfigError, SandboxDied
+from agentgym.errors import ConfigError, SandboxDied, SandboxUnavailable
 from agentgym.testing.report import run_checks
 from agentgym.testing.sandbox import SANDBOX_CHECKS
 from agentgym.tools.python import Python
@@ -133,6 +134,23 @@ def test_R08_container_removed_by_someone() -> None:
         with pytest.raises(SandboxDied, match="ended") as caught:
             sandbox.exec(["true"])
         assert not caught.value.out_of_memory
+
+
+def test_R09_a_container_whose_answer_was_lost_is_not_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from agentgym.tools.sandbox.docker import api
+
+    before, create = ours(), api().create_container
+
+    def lose(*args: Any, **options: Any) -> None:
+        create(*args, **options)
+        raise requests.ConnectionError("connection aborted")
+
+    monkeypatch.setattr(api(), "create_container", lose)
+    with pytest.raises(SandboxUnavailable, match="did not start: connection aborted"):
+        make()
+    assert ours() == before
 
 
 def test_R16_nothing_is_left() -> None:

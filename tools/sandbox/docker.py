@@ -153,6 +153,8 @@ class Docker(Supervised):
                 host_config=host,
             )
         except (DockerException, RequestException) as error:
+            if isinstance(error, RequestException):  # the answer was lost, not the request
+                _remove(self._api, self.id, os.getpid())
             raise _said(error, self.image) from None
         return str(made["Id"])
 
