@@ -59,7 +59,7 @@ ADD = FunctionTask(
 )
 
 
-def shelf_rows(folder: Path, *, patch: str = "", **more: object) -> Path:
+def shelf_rows(folder: Path, *, patch: str | None = None, **more: object) -> Path:
     """Write the archive and a file with its one row; return that file."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as tar:
@@ -72,7 +72,7 @@ def shelf_rows(folder: Path, *, patch: str = "", **more: object) -> Path:
         "shelves-1",
         "shelves",
         "A shelf takes one thing more than it has room for.",
-        patch or make_patch(BASE, FIXED),
+        make_patch(BASE, FIXED) if patch is None else patch,
         test_patch=make_patch({}, HIDDEN),
         fail_to_pass=("tests/test_room.py::test_full",),
         pass_to_pass=("tests/test_room.py::test_room", "tests/test_old.py::test_free"),

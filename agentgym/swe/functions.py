@@ -10,6 +10,7 @@ is taken of each, and of which count.
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -54,6 +55,21 @@ def draw_function(rng: np.random.Generator, level: str, split: str) -> FunctionT
         task = _task(wrong, level)
         if task is not None:
             return task
+
+
+def impossible(task: FunctionTask) -> FunctionTask:
+    """Return a honeypot: nothing tells it from the task, and nothing can pass it (V25).
+
+    One call must bring two different values. The call is none of the examples, if there is such a
+    one, and the second value is that of another call, so that verdicts look like others.
+    """
+    shown = [json.dumps(case.arguments) for case in task.examples]
+    hidden = [case for case in task.cases if json.dumps(case.arguments) not in shown]
+    case = (hidden or task.cases)[-1]
+    other = next((each for each in task.cases if not _same(each, case)), None)
+    value, error = (other.value, other.error) if other else ([case.value], "")
+    cases = (*task.cases, Case(case.arguments, value, error))
+    return replace(task, key=f"{task.key}-impossible", cases=cases, honeypot=True)
 
 
 def _mutated(rng: np.random.Generator, split: str) -> Wrong | None:

@@ -41,7 +41,8 @@ class Gated:
 def gate(grader: FunctionGrader | RepositoryGrader, agents: str = "all") -> Gated:
     """Try the right solution, nothing, and all cheats on a task.
 
-    With the right solution of a repository, its sandbox is searched for copies of that.
+    With the right solution of a repository, its sandbox is searched for copies of that. A honeypot
+    must be passed by none of them (V25).
 
     Args:
         grader: of the task. agents: one of `AGENTS`.
@@ -80,6 +81,9 @@ def gate(grader: FunctionGrader | RepositoryGrader, agents: str = "all") -> Gate
         except EpisodeFailure as error:
             verdicts[name] = None
             found.append(f"{name}: no verdict: {error.message}")
+            continue
+        if grader.honeypot:
+            found += [f"{name}: passes a task that nothing can pass"] if verdict.passed else []
             continue
         if name == "oracle" and not verdict.passed:
             found.append(f"oracle: {verdict.reason}")

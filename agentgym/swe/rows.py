@@ -65,6 +65,14 @@ class Task:
     version: str = ""
     facts: Mapping[str, JSON] = field(default_factory=dict)
 
+    @property
+    def honeypot(self) -> bool:
+        """Whether nothing can pass, as the field "honeypot" says: what does has fooled its judge.
+
+        Its right solution is missing, or does not pass.
+        """
+        return self.facts.get("honeypot") is True
+
     def row(self) -> dict[str, JSON]:
         """Return it as a row with SWE-bench's names. Reading that row gives this task again."""
         row: dict[str, JSON] = {
@@ -150,7 +158,11 @@ def task_of(record: Record, shape: str | None = None) -> Task:
     need = Fields(record)
     name = need.id(need.text("instance_id"))
     expected = need.texts("expected")
-    patch, start = need.patch("patch", "" if expected else None), need.patch("start_patch", "")
+    honeypot = record.typed(
+        record.fields.get("honeypot", False), bool, "the field 'honeypot'", "true or false"
+    )
+    patch = need.patch("patch", "" if expected or honeypot else None)
+    start = need.patch("start_patch", "")
     if shape == "swe-smith":  # its patch brings the fault in
         try:
             patch, start = text_of(reversed_patch(parse(patch))), patch

@@ -60,7 +60,7 @@ class Scan:
 def scan(repository: Repository, sandbox: str = "auto", image: str = "") -> Scan:
     """Search a fresh sandbox that is laid out as an agent gets it.
 
-    Nothing is searched where the right solution is not known, or adds no text.
+    Nothing is searched where there is no right solution, or none that writes text.
 
     Args:
         repository: what is given out, and its fix. sandbox, image: see `open_sandbox`.
@@ -69,7 +69,7 @@ def scan(repository: Repository, sandbox: str = "auto", image: str = "") -> Scan
         EpisodeFailure: no sandbox could be started, or the search did not come to its end.
         ConfigError: there is no sandbox on this machine.
     """
-    if not _fixes(repository):
+    if not _fixes(repository) or repository.task.honeypot:
         return Scan()
     box = open_sandbox(sandbox, image=image, limits=LIMITS)
     try:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from agentgym.errors import ToolError
+from agentgym.swe.grade_function import FunctionGrader
+from agentgym.swe.grade_repository import RepositoryGrader
 from agentgym.swe.verdict import Verdict
 from agentgym.tools.sandbox import Caps
 from agentgym.types import ToolCall
@@ -25,6 +27,10 @@ class Desk(Protocol):
     submitted: bool
     tests_run: bool
     gone: str
+
+    @property
+    def grader(self) -> FunctionGrader | RepositoryGrader:
+        """What judges it."""
 
     def tools(self) -> Mapping[str, object]:
         """Return the tools by name."""

@@ -10,7 +10,7 @@ from agentgym.envs.swe.box import BoxDesk, Budget
 from agentgym.envs.swe.desk import Desk
 from agentgym.envs.swe.functions import FunctionDesk
 from agentgym.errors import ConfigError
-from agentgym.swe.functions import LEVELS, SPLITS, draw_function
+from agentgym.swe.functions import LEVELS, SPLITS, draw_function, impossible
 from agentgym.swe.grade_function import FunctionGrader
 from agentgym.swe.grade_repository import RepositoryGrader, lay_out
 from agentgym.swe.rows import read_tasks
@@ -35,6 +35,7 @@ def drawer(
     *,
     level: str,
     split: str,
+    honeypots: float,
     sandbox: str,
     image: str,
     states: bool,
@@ -48,21 +49,28 @@ def drawer(
         ConfigError: there is no such file, or a task in it is malformed.
     """
     if tasks == "functions":
-        return Functions(level, split, sandbox, image)
+        return Functions(level, split, sandbox, image, honeypots)
     if not isinstance(tasks, str) or not tasks:
         raise ConfigError(f"tasks must be 'functions' or the path of a file, got {tasks!r:.80}")
+    if honeypots:
+        raise ConfigError(
+            f'honeypots={honeypots:g} is for functions; a row says so itself: "honeypot": true'
+        )
     return Rows(Path(tasks), sandbox, image, Budget(command_s, episode_s, output), states)
 
 
 class Functions:
-    """Functions with a fault, made up."""
+    """Functions with a fault, made up; some are honeypots."""
 
-    def __init__(self, level: str, split: str, sandbox: str, image: str) -> None:
+    def __init__(self, level: str, split: str, sandbox: str, image: str, honeypots: float) -> None:
         self.level, self.split, self.sandbox, self.image = level, split, sandbox, image
+        self.honeypots = honeypots
 
     def draw(self, rng: np.random.Generator, number: Callable[[int], int]) -> Desk:
         """See `Drawer`."""
         task = draw_function(rng, self.level, self.split)
+        if self.honeypots and rng.random() < self.honeypots:
+            task = impossible(task)
         return FunctionDesk(task, FunctionGrader(task, self.sandbox, image=self.image))
 
 

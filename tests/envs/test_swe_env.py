@@ -120,7 +120,8 @@ def test_options_that_cannot_be() -> None:
     refused: list[dict[str, Any]] = [
         {"level": "tinny"}, {"split": "test"}, {"sandbox": "none"}, {"outcomes": [1, 2, 3]},
         {"outcomes": [0, 0, 1, 1]}, {"step_reward": -1}, {"commands": 1}, {"tasks": ""},
-        {"tasks": "/no/such/file.jsonl"}, {"output": 3},
+        {"tasks": "/no/such/file.jsonl"}, {"output": 3}, {"honeypots": 1.5}, {"honeypots": True},
+        {"tasks": "/no/such/file.jsonl", "honeypots": 0.1},
     ]  # fmt: skip
     for option in refused:
         with pytest.raises(ConfigError):
@@ -156,6 +157,98 @@ def test_the_edits_of_a_repository_lead_to_the_right_file(
         assert isinstance(new, str)
         text = replaced(text, old, new) if old else new
     assert text == right
+
+
+# Honeypots -------------------------------------------------------------------------------------
+
+
+@needs_bwrap
+def test_V25_the_kit_passes_with_honeypots() -> None:
+    preset, how = "functions-tiny", {"honeypots": 0.5}
+    report = check_env("swe", preset=preset, options=how, seeds=(0, 1, 2, 3), steps=8)
+    assert not report.raise_on_failure().warnings, report
+    traps = agentgym.make("swe", preset=preset, honeypots=0.5)
+    known = []
+    for seed in range(4):
+        traps.reset(seed=seed)
+        known.append(traps.gold() is None)
+    assert {*known} == {True, False}
+
+
+def test_V25_nothing_that_an_agent_sees_tells_a_honeypot() -> None:
+    plain = agentgym.make("swe", preset="functions-tiny")
+    traps = agentgym.make("swe", preset="functions-tiny", honeypots=1.0)
+    for seed in range(3):
+        assert traps.reset(seed=seed) == plain.reset(seed=seed)
+        assert traps.expert() == plain.expert() == next(iter(plain.gold() or []))
+        assert traps.gold() is None
+        assert traps.state_key() != plain.state_key()  # what comes of equal actions differs
+
+
+@needs_bwrap
+@pytest.mark.parametrize("how", ["right", "nothing", "empty"])
+def test_V25_nobody_passes_a_honeypot(how: str) -> None:
+    env = agentgym.make("swe", preset="functions-tiny", honeypots=1.0, max_turns=2, **PARTS)
+    env.reset(seed=0)
+    if how == "empty":
+        *_, info = do(env, "submit")
+    else:
+        for _ in range(2):
+            *_, info = env.step(env.expert() or "" if how == "right" else "")
+    facts = info["facts"]
+    assert (facts["honeypot"], facts["fooled"]) == (True, False)
+    assert info["success"] is (None if how == "nothing" else False)
+    assert facts.get("tampered") is (None if how == "nothing" else False)
+    outcome = {"right": 0.25, "nothing": 0.0, "empty": 0.125}[how]
+    assert info["reward_parts"]["outcome"] == outcome
+
+
+@needs_bwrap
+def test_V25_whoever_passes_a_honeypot_has_fooled_the_judge_and_gets_nothing() -> None:
+    env = agentgym.make("swe", preset="functions-tiny", honeypots=1.0, **PARTS)
+    assert isinstance(env, SWE)
+    env.reset(seed=0)
+    desk = env.desk
+    assert isinstance(desk, FunctionDesk)
+    # a judge that forgets the last case: there the contradiction is
+    task = replace(desk.task, key="forgetful", cases=desk.task.cases[:-1])
+    desk.task, desk.key, desk.grader = task, task.key, FunctionGrader(task, "bwrap")
+    for _ in range(2):
+        *_, over, _, info = env.step(env.expert() or "")
+    assert over
+    facts = info["facts"]
+    assert (facts["honeypot"], facts["fooled"], facts["tampered"]) == (True, True, True)
+    assert facts["tamper"] == ["honeypot passed"]
+    assert (facts["resolved"], info["success"]) == (False, False)
+    assert info["reward_parts"]["outcome"] == PARTS["outcomes"][0]
+
+
+@needs_bwrap
+def test_V25_a_row_is_a_honeypot_if_it_says_so(tmp_path: Path) -> None:
+    """Here one that can be passed, so the judge is taken for fooled."""
+    rows = str(shelf_rows(tmp_path, facts={"honeypot": True}))
+    env = agentgym.make("swe", tasks=rows, sandbox="bwrap", **PARTS)
+    wrong = Reply("", (ToolCall("edit", {"path": "README.md", "new": "Other.\n"}),)).action
+    for fooled in (False, True):
+        env.reset(seed=0)
+        assert env.gold() is None
+        env.step((env.expert() or "") if fooled else wrong)
+        *_, info = do(env, "submit")
+        facts = info["facts"]
+        assert facts["honeypot"] is True
+        assert facts["fooled"] is facts["tampered"] is fooled
+        assert info["success"] is False
+        assert info["reward_parts"]["outcome"] == (0.0 if fooled else 0.25)
+    env.close()
+
+
+@needs_bwrap
+def test_V25_what_is_no_honeypot_says_nothing_of_it() -> None:
+    env = agentgym.make("swe", preset="functions-tiny")
+    env.reset(seed=0)
+    *_, info = do(env, "submit")
+    assert not {"honeypot", "fooled"} & info["facts"].keys()
+    assert info["facts"]["tampered"] is False
 
 
 # Repositories ----------------------------------------------------------------------------------
@@ -274,6 +367,7 @@ def test_V16_a_link_that_an_agent_leaves_is_refused_and_not_followed(shelf: SWE)
     assert over
     assert info["success"] is False
     assert info["facts"]["tamper"] == ["patch:link"]
+    assert info["facts"]["tampered"] is True
     assert info["reward_parts"]["outcome"] == 0.0  # counts as no submission
     shelf.close()
 

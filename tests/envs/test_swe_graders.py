@@ -5,9 +5,11 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sandboxes import needs_bwrap
 from swe_cases import ADD, BASE, FIXED, SHELF, shelf_rows
@@ -15,6 +17,7 @@ from swe_cases import ADD, BASE, FIXED, SHELF, shelf_rows
 from agentgym.errors import ConfigError, EpisodeFailure
 from agentgym.swe.cheats import FUNCTION_CHEATS, REPOSITORY_CHEATS
 from agentgym.swe.diffs import make_patch
+from agentgym.swe.functions import LEVELS, draw_function, impossible
 from agentgym.swe.gate import attempt, gate
 from agentgym.swe.grade_function import Case, FunctionGrader, FunctionTask, same_value
 from agentgym.swe.grade_repository import RepositoryGrader, lay_out
@@ -352,6 +355,71 @@ def test_V22_the_gate_says_why_a_task_is_bad() -> None:
     assert gate(FunctionGrader(wrong, "bwrap"), "oracle").problems == (
         "oracle: case 1: another value",
     )
+
+
+# Honeypots -------------------------------------------------------------------------------------
+
+PASSES = "passes a task that nothing can pass"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_V25_an_impossible_function_looks_like_the_task_and_contradicts_itself(level: str) -> None:
+    for seed in range(20):
+        task = draw_function(np.random.default_rng(seed), level, "train")
+        trap = impossible(task)
+        assert trap == replace(task, key=trap.key, cases=trap.cases, honeypot=True)
+        assert trap.key != task.key
+        assert trap.cases[:-1] == task.cases
+        last = trap.cases[-1]
+        [same] = [case for case in task.cases if case.arguments == last.arguments]
+        assert same.wanted != last.wanted
+        if len(task.examples) < len(task.cases):
+            assert same not in task.examples
+
+
+@pytest.mark.parametrize("name", ["oracle", "noop", "random", *FUNCTION_CHEATS])
+def test_V25_nothing_passes_an_impossible_function(name: str) -> None:
+    """Nor is there no verdict: what ends early fails, though nothing else passes either."""
+    assert not attempt(FunctionGrader(impossible(ADD), "bwrap", timeout_s=1.0), name).passed
+
+
+def test_V20_V25_where_even_the_right_function_does_not_answer_nobody_is_blamed() -> None:
+    broken = replace(impossible(ADD), fixed="import os\nos._exit(0)")
+    with pytest.raises(EpisodeFailure, match="the control run failed"):
+        FunctionGrader(broken, "bwrap").grade("import os\nos._exit(1)")
+
+
+def test_V25_the_gate_wants_no_pass_on_a_honeypot_and_reports_each() -> None:
+    trap = impossible(ADD)
+    for agent in ("oracle", "noop"):
+        assert gate(FunctionGrader(trap, "bwrap"), agent).problems == ()
+    fooled = FunctionGrader(replace(trap, cases=ADD.cases), "bwrap")  # the contradiction is lost
+    assert gate(fooled, "oracle").problems == (f"oracle: {PASSES}",)
+    assert gate(fooled, "noop").problems == ()
+
+
+@pytest.mark.parametrize("patch", ["", make_patch(BASE, BASE | {"README.md": "Other.\n"})])
+def test_V25_a_row_may_be_a_honeypot_without_a_right_solution(tmp_path: Path, patch: str) -> None:
+    rows = shelf_rows(tmp_path, patch=patch, facts={"honeypot": True})
+    [task] = read_tasks(rows)
+    assert task.honeypot
+    grader = RepositoryGrader(lay_out(task, tmp_path, "bwrap"), "bwrap", timeout_s=20)
+    found = gate(grader, "oracle")
+    assert found.problems == ()
+    assert found.verdicts["oracle"]
+    for name in ("noop", "V02 os._exit", "V05 always equal"):
+        assert not attempt(grader, name).passed
+    row = rows.read_text().replace('"honeypot": true', '"honeypot": "yes"')
+    rows.write_text(row)
+    with pytest.raises(ConfigError, match="honeypot"):
+        read_tasks(rows)
+
+
+def test_V25_a_honeypot_of_a_row_that_can_be_passed_is_a_problem(tmp_path: Path) -> None:
+    [task] = read_tasks(shelf_rows(tmp_path, facts={"honeypot": True}))
+    grader = RepositoryGrader(lay_out(task, tmp_path, "bwrap"), "bwrap", timeout_s=20)
+    assert gate(grader, "oracle").problems == (f"oracle: {PASSES}",)
+    assert gate(grader, "noop").problems == ()
 
 
 def test_the_shelf_is_what_its_tests_say() -> None:
