@@ -1,4 +1,4 @@
-"""What is compared: four effects (one of them twice), the arms of each, and the runs this takes."""
+"""What is compared: effects, some of them in several settings; their arms, and the runs."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -43,6 +43,17 @@ class Effect:
         return HERE / f"{self.name}.toml"
 
 
+def gates(outcome: float) -> str:
+    """Return channels of the rewards of repairs: steps count where the outcome is so high."""
+    return f'[{{name="outcome", gate={outcome}}}, {{name="*"}}]'
+
+
+REPAIRS: Mapping[str, Mapping[str, str]] = {
+    "direct": {"credit.accumulation": "direct"},
+    "gated at any change": {"credit.channels": gates(0.3)},
+    "gated": {},
+}
+
 EFFECTS = {
     effect.name: effect
     for effect in (
@@ -68,6 +79,8 @@ EFFECTS = {
                 "outcome alone": {"credit.channels": '[{name="success", gate=2.0}, {name="*"}]'},
             },
         ),
+        Effect("swe", {**REPAIRS, "outcome alone": {"credit.channels": gates(2.0)}}),
+        Effect("swe_farm", REPAIRS),
     )
 }
 

@@ -26,7 +26,7 @@ from bench.effects.plan import EFFECTS, SEEDS, run_folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "effects.md"
 
-KEPT = re.compile(r"(eval|first|final)/(success|mean_turns|mean_return|reward_\w+)")
+KEPT = re.compile(r"(eval|first|final)/(success|mean_turns|mean_return|reward_\w+|fact_submitted)")
 AVERAGED = re.compile(r"train/(success|mean_return|reward_\w+)|credit/\w+")
 
 Points = dict[int, float]
@@ -161,26 +161,38 @@ def _at(metric: str, step: int, run: Run) -> float:
     return run.at(metric, step)
 
 
-def farmed(runs: Runs) -> list[str]:
-    """Return the table of outcome and step reward at the end of training, arms as rows."""
+Columns = dict[str, tuple[str, str]]
+"""Metric and unit, by what stands above."""
+
+FARMED: Columns = {
+    "success": ("eval/success", "%"),
+    "step reward": ("eval/reward_checks", ""),
+    "both rewards": ("eval/mean_return", ""),
+    "turns": ("eval/mean_turns", ""),
+}
+REPAIRED: Columns = {
+    "success": ("eval/success", "%"),
+    "handed in": ("eval/fact_submitted", "%"),
+    "all rewards": ("eval/mean_return", ""),
+    "turns": ("eval/mean_turns", ""),
+}
+
+
+def ended(columns: Columns, runs: Runs) -> list[str]:
+    """Return the table of the end of training, arms as rows, and how "gated" differs."""
     some = next(iter(runs.values()))[0]
     end = some.steps("eval/success")[-1]
-    columns = {
-        "success": ("eval/success", "%"),
-        "step reward": ("eval/reward_checks", ""),
-        "both rewards": ("eval/mean_return", ""),
-        "turns": ("eval/mean_turns", ""),
-    }
 
     def cells(arm: str, step: int) -> list[str]:
         return [shown([r.at(m, step) for r in runs[arm]], unit) for m, unit in columns.values()]
 
     rows = [["before", *cells(next(iter(runs)), 0)], *([arm, *cells(arm, end)] for arm in runs)]
-    difference = [
-        compared([r.at(m, end) for r in runs["direct"]], [r.at(m, end) for r in runs["gated"]], u)
-        for m, u in columns.values()
-    ]
-    rows.append(["gated - direct, seeds that agree", *difference])
+    for arm in (arm for arm in runs if arm.startswith("gated") and "," not in arm):
+        difference = [
+            compared([r.at(m, end) for r in runs["direct"]], [r.at(m, end) for r in runs[arm]], u)
+            for m, u in columns.values()
+        ]
+        rows.append([f"{arm} - direct, seeds that agree", *difference])
     return table(["", *columns], rows)
 
 
@@ -201,12 +213,14 @@ def _seeds_of(found: Sequence[Run]) -> list[int]:
     return list(range(len(found)))
 
 
-TABLES = {
+TABLES: dict[str, Callable[[Runs], list[str]]] = {
     "household": against,
     "search": against,
     "search_weak": against,
     "planner": before_and_after,
-    "farm": farmed,
+    "farm": partial(ended, FARMED),
+    "swe": partial(ended, REPAIRED),
+    "swe_farm": partial(ended, REPAIRED),
 }
 
 
@@ -232,6 +246,8 @@ def panels(name: str, runs: Runs) -> list[Panel]:
     what = [("held-out success", "eval/success", True)]
     if name == "farm":
         what.append(("step reward per episode", "eval/reward_checks", False))
+    if name.startswith("swe"):
+        what.append(("turns of an episode", "eval/mean_turns", False))
     if name.startswith("search"):
         what.append(("groups without signal", "credit/zero_signal_groups", True))
     return [

@@ -1,4 +1,4 @@
-"""Recipe swe-gated: rewards of steps count only in episodes that handed in a change."""
+"""Recipe swe-gated: rewards of steps count only in episodes whose tests pass."""
 
 from pathlib import Path
 
@@ -41,8 +41,8 @@ def test_an_iteration_of_the_recipe(tmp_path: Path, accumulation: str) -> None:
     scheme = parts.check(config).credit
     assert isinstance(scheme, Gated)
     for each in [*shown, *tried]:  # the gate is a fact of the verdict: nothing that was printed
-        handed_in = each.turns[-1].facts.get("submitted") and each.turns[-1].facts["modified"]
-        assert (scheme.closed(each) == {"*"}) != bool(handed_in)
+        resolved = each.turns[-1].facts.get("resolved")
+        assert (scheme.closed(each) == {"*"}) != bool(resolved)
     [group] = [scheme.gate(Group("t", tuple(shown[:8])))]
     if accumulation == "gated":
         for before, after in zip(shown, group.trajectories_G, strict=False):
