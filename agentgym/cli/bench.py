@@ -82,6 +82,7 @@ def command(
         ("passed", f"{passed} of {verdicts} verdicts, {score}"),
         ("no verdict", str(sum(each.none for each in found.values()))),
         ("quarantined", str(len(bad))),
+        ("fix hidden", f"in the sandboxes of {sum(bool(each.hidden) for each in results)} tasks"),
         ("time", f"{elapsed_s:.1f} s, {pace:.0f} tasks a minute, {workers} workers"),
     ]
     show(title(f"{suite}: {agent}"), grid(lines))

@@ -223,14 +223,14 @@ class Search:
     def in_file(self, path: str) -> None:
         with opened(path) as file:
             if self.has_fix(path, path, self.limited(file)):
-                tell({"found": path})
+                tell({"found": path, "place": path})
 
     def in_archive(self, path: str) -> None:
         with opened(path) as file:
             members = self.of_zip(file) if path.endswith(ZIPS) else self.of_tar(file, path)
             for name, data in members:
                 if self.has_fix(path, name, data):
-                    tell({"found": f"{path}: {name}"})
+                    tell({"found": f"{path}: {name}", "place": path})
 
     def of_zip(self, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
         import zipfile
@@ -284,7 +284,8 @@ class Search:
                     about = header.split()
                     data = process.stdout.read(int(about[2]) + 1)[:-1]
                     if any(fix.in_text(data, self.asked["share"]) for fix in self.fixes):
-                        tell({"found": f"{folder}: blob {about[0].decode()}"})
+                        found = f"{folder}: blob {about[0].decode()}"
+                        tell({"found": found, "place": f"{folder}/"})
         if listed.returncode or process.returncode:
             raise Limit("git cannot read it")
 

@@ -30,12 +30,14 @@ class Gated:
         task: its id. problems: why it is not to be used; none: it is good.
         verdicts: by agent: "oracle", "noop", and the names of cheats; None: there was no verdict.
         unread: what the search for the fix did not look into, and why.
+        hidden: where it was, outside of the repository: its sandboxes do not show it.
     """
 
     task: str
     problems: tuple[str, ...]
     verdicts: Mapping[str, Verdict | None] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 def gate(grader: FunctionGrader | RepositoryGrader, agents: str = "all") -> Gated:
@@ -89,7 +91,8 @@ def gate(grader: FunctionGrader | RepositoryGrader, agents: str = "all") -> Gate
             found.append(f"oracle: {verdict.reason}")
         if name not in ("oracle", "random") and verdict.passed:  # chance may repair
             found.append(f"{name}: passes")
-    return Gated(key, tuple(found), verdicts, unread)
+    hidden = grader.repository.hidden if isinstance(grader, RepositoryGrader) else ()
+    return Gated(key, tuple(found), verdicts, unread, hidden)
 
 
 def attempt(grader: FunctionGrader | RepositoryGrader, name: str) -> Verdict:

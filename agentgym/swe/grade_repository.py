@@ -51,6 +51,7 @@ class Repository:
     Attributes:
         tree: what is given out. gold: what the right solution changes. tests: what the test patch
             changes. decisive: paths of the tests that decide, and of what comes with them.
+        hidden: what its sandboxes do not show of the system or the image, see `scan.without_fix`.
     """
 
     task: Task
@@ -58,6 +59,7 @@ class Repository:
     gold: Changes
     tests: Changes
     decisive: frozenset[str] = field(default_factory=frozenset)
+    hidden: tuple[str, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -220,7 +222,7 @@ class RepositoryGrader:
         if found := problems(patch):
             kinds = sorted({f"patch:{each.kind}" for each in found})
             return Verdict(False, found[0].message, tuple(kinds))
-        box = open_sandbox(self.sandbox, image=self.image, limits=LIMITS)
+        box = self.open()
         try:
             put_tree(box, self.repository.tree)
             result = apply_patch(box, patch, cwd=REPO)
@@ -237,6 +239,11 @@ class RepositoryGrader:
     def honeypot(self) -> bool:
         """Whether nothing can pass."""
         return self.repository.task.honeypot
+
+    def open(self) -> Sandbox:
+        """Start a sandbox for the agent or for a verdict. Raises EpisodeFailure, ConfigError."""
+        hidden = self.repository.hidden
+        return open_sandbox(self.sandbox, image=self.image, limits=LIMITS, hidden=hidden)
 
     def control(self, *, again: bool = False) -> None:
         """Judge the right solution, if there is one, unless that went well before.
@@ -263,7 +270,7 @@ class RepositoryGrader:
         reason, since an engine may have ended under it."""
         here = self.repository
         tree = with_changes(with_changes(here.tree, changes), here.tests)
-        box = open_sandbox(self.sandbox, image=self.image, limits=LIMITS)
+        box = self.open()
         try:
             put_tree(box, tree)
             put_pytest(box)

@@ -3,7 +3,8 @@
 A package in an image may be a later release than the repository that is given out; an archive or a
 compiled file may have what the source has not. An agent that finds such a copy needs no repair. So
 a fresh sandbox is laid out as an agent gets it, and all of its files are looked through; what is
-looked for is passed in by the input and is never a file in it.
+looked for is passed in by the input and is never a file in it. What is found outside of the
+repository is hidden from all sandboxes of the task.
 
 A copy is a file with the same name as one that the right solution changes, which has all lines that
 it adds and a good share of the others, so the `parse.py` of another package is none. Compiled files
@@ -13,7 +14,9 @@ too. A release in which one of the added lines was changed later is not noticed.
 
 import json
 import posixpath
-from dataclasses import dataclass
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -47,11 +50,13 @@ class Scan:
     Attributes:
         found: what holds the fix: paths, those in the repository from its top; for archives and
             git repositories with the member or object.
-        unread: what was not looked into, and why.
+        places: the files and folders outside of the repository in which it was; folders end in a
+            slash. unread: what was not looked into, and why.
         files: how many there were. seconds: how long it took, without the start of the sandbox.
     """
 
     found: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     files: int = 0
     seconds: float = 0.0
@@ -71,13 +76,36 @@ def scan(repository: Repository, sandbox: str = "auto", image: str = "") -> Scan
     """
     if not _fixes(repository) or repository.task.honeypot:
         return Scan()
-    box = open_sandbox(sandbox, image=image, limits=LIMITS)
+    box = open_sandbox(sandbox, image=image, limits=LIMITS, hidden=repository.hidden)
     try:
         put_tree(box, repository.tree)
         put_pytest(box)
         return find_fix(repository, box)
     finally:
         box.close()
+
+
+def without_fix(repository: Repository, sandbox: str = "auto", image: str = "") -> Repository:
+    """Return a repository whose sandboxes hide what a search found outside of it.
+
+    The search is made once for each repository that is laid out. Arguments and errors as `scan`.
+    """
+    key = (id(repository), sandbox, image)
+    with _lock:
+        known = _cleared.get(key)
+    if known is None:
+        places = scan(repository, sandbox, image).places
+        known = repository, replace(repository, hidden=places) if places else repository
+        with _lock:
+            _cleared[key] = known  # with the first of the two, so that its id stays its own
+            while len(_cleared) > _KEPT:
+                _cleared.popitem(last=False)
+    return known[1]
+
+
+_KEPT: Final = 8
+_lock = threading.Lock()
+_cleared: OrderedDict[tuple[int, str, str], tuple[Repository, Repository]] = OrderedDict()
 
 
 def find_fix(repository: Repository, box: Sandbox, *, seconds: float = SECONDS) -> Scan:
@@ -101,11 +129,13 @@ def find_fix(repository: Repository, box: Sandbox, *, seconds: float = SECONDS) 
         timeout_s=2 * seconds + 10,
         max_output=16 << 20,
     )
-    found, unread, files = [], [], -1
+    found, places, unread, files = [], [], [], -1
     for line in result.stdout.splitlines() if not result.stdout_left_out else ():
         told = json.loads(line)
         if "found" in told:
             found.append(told["found"].removeprefix(f"{root}/"))
+            if not told["place"].startswith(f"{root}/"):
+                places.append(told["place"])
         elif "unread" in told:
             unread.append(told["unread"])
         else:
@@ -115,7 +145,8 @@ def find_fix(repository: Repository, box: Sandbox, *, seconds: float = SECONDS) 
         raise SandboxDied(
             f"the search for the fix of {repository.task.instance_id} did not end: {said or result}"
         )
-    return Scan(tuple(sorted(found)), tuple(sorted(unread)), files, result.seconds)
+    where = tuple(sorted(set(places)))
+    return Scan(tuple(sorted(found)), where, tuple(sorted(unread)), files, result.seconds)
 
 
 def _fixes(repository: Repository) -> list[dict[str, str | None]]:

@@ -20,6 +20,7 @@ from agentgym.swe.grade_function import FunctionGrader
 from agentgym.swe.grade_repository import RepositoryGrader, lay_out
 from agentgym.swe.mini import ROWS, folder_of_mini, mini_functions
 from agentgym.swe.rows import read_tasks
+from agentgym.swe.scan import without_fix
 from agentgym.swe.verdict import Verdict
 
 __all__ = [
@@ -87,7 +88,7 @@ def repositories(
 
         def grader(task=task) -> RepositoryGrader:  # type: ignore[no-untyped-def]
             chosen = "" if sandbox == "bwrap" or task.source else image or task.image
-            laid = lay_out(task, folder, sandbox, chosen)
+            laid = without_fix(lay_out(task, folder, sandbox, chosen), sandbox, chosen)
             return RepositoryGrader(laid, sandbox, chosen, REPOSITORY_S)
 
         yield Entry(task.instance_id, _digest(task), grader)
@@ -162,7 +163,8 @@ def _append(out: Path, key: tuple[str, str, str], found: Gated) -> None:
     }
     task, digest, agent = key
     line: dict[str, object] = {"task": task, "digest": digest, "agent": agent}
-    line |= {"problems": found.problems, "verdicts": verdicts, "unread": found.unread}
+    line |= {"problems": found.problems, "verdicts": verdicts}
+    line |= {"unread": found.unread, "hidden": found.hidden}
     try:
         with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -189,8 +191,9 @@ def _read(out: Path) -> dict[tuple[str, str, str], Gated]:
                 for name, verdict in said["verdicts"].items()
             }
             key = (said["task"], said["digest"], said["agent"])
-            problems, unread = tuple(said["problems"]), tuple(said["unread"])
-            known[key] = Gated(said["task"], problems, verdicts, unread)
+            unread, hidden = tuple(said["unread"]), tuple(said["hidden"])
+            problems = tuple(said["problems"])
+            known[key] = Gated(said["task"], problems, verdicts, unread, hidden)
     except OSError as error:
         raise UserError(f"{out} cannot be used: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -9,11 +9,11 @@ from typing import Final, cast
 
 from agentgym.envs.swe.desk import replaced
 from agentgym.errors import BadCommand, NoSuchFile, PathEscape, SandboxDied, SandboxError, ToolError
-from agentgym.swe.grade_repository import LIMITS, Repository, RepositoryGrader
+from agentgym.swe.grade_repository import Repository, RepositoryGrader
 from agentgym.swe.run_tests import REPO, TOOLS, put_pytest
 from agentgym.swe.trees import BadSubmission, Changes, changes_in, put_tree
 from agentgym.swe.verdict import Verdict
-from agentgym.tools.sandbox import Caps, open_sandbox
+from agentgym.tools.sandbox import Caps
 from agentgym.tools.sandbox.snapshot import load_files, save_files
 from agentgym.types import ToolCall
 
@@ -55,7 +55,7 @@ class BoxDesk:
         self._changes: Changes | None = {}
         self._problem: BadSubmission | None = None
         self._cwd, self._spent_s = REPO, 0.0
-        self.box = open_sandbox(grader.sandbox, image=grader.image, limits=LIMITS)
+        self.box = grader.open()
         put_tree(self.box, repository.tree)
         put_pytest(self.box)
         # git is not everywhere, and nothing but the agent's own convenience depends on it
@@ -237,7 +237,7 @@ class BoxDesk:
             load_files(self.box, files)
         except SandboxDied:
             self.box.close()
-            self.box = open_sandbox(grader.sandbox, image=grader.image, limits=LIMITS)
+            self.box = grader.open()
             load_files(self.box, files)
 
     def caps(self) -> Caps:

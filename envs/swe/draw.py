@@ -14,6 +14,7 @@ from agentgym.swe.functions import LEVELS, SPLITS, draw_function, impossible
 from agentgym.swe.grade_function import FunctionGrader
 from agentgym.swe.grade_repository import RepositoryGrader, lay_out
 from agentgym.swe.rows import read_tasks
+from agentgym.swe.scan import without_fix
 
 __all__ = ["LEVELS", "SPLITS", "Drawer", "drawer"]
 
@@ -88,7 +89,8 @@ class Rows:
         """See `Drawer`."""
         task = self.tasks[number(len(self.tasks))]
         image = "" if self.sandbox == "bwrap" else self.image or task.image
-        repository = lay_out(task, self.path.parent, self.sandbox, image)
+        laid = lay_out(task, self.path.parent, self.sandbox, image)
+        repository = without_fix(laid, self.sandbox, image)
         known = self._graders.get(task.instance_id)
         if known is None or known.repository is not repository:
             known = RepositoryGrader(repository, self.sandbox, image)

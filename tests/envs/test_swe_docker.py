@@ -14,7 +14,12 @@ from swe_cases import BASE, FIXED, shelf_rows
 import agentgym
 from agentgym.errors import ConfigError
 from agentgym.swe.diffs import make_patch
+from agentgym.swe.gate import gate
+from agentgym.swe.grade_repository import RepositoryGrader, lay_out
+from agentgym.swe.rows import read_tasks
 from agentgym.swe.suite import repositories, run_suite
+from agentgym.toolcalls import Reply
+from agentgym.types import ToolCall
 
 pytestmark = [pytest.mark.docker, needs_docker]
 
@@ -96,14 +101,28 @@ SITE = "usr/lib/python3/dist-packages/shelves/__init__.py"
         (in_testbed(FIXED), make_patch(FIXED, BASE), ("/testbed/shelves/__init__.py",)),
     ],
 )
-def test_V18_an_image_that_has_the_fix_is_found(
+def test_V18_an_image_that_has_the_fix_is_found_and_the_fix_hidden(
     tmp_path: Path, files: Mapping[str, str], start_patch: str, found: tuple[str, ...]
 ) -> None:
     with built("agentgym/swe-test:2", files) as name:
         rows = shelf_rows(
             tmp_path, source="", source_sha256="", image=name, start_patch=start_patch
         )
+        [task] = read_tasks(rows)
+        laid = lay_out(task, rows.parent, "docker", name)
+        bare = gate(RepositoryGrader(laid, "docker", name), "oracle")
+        assert bare.problems == tuple(f"the fix is in the sandbox: {each}" for each in found)
         [gated] = run_suite(repositories(rows, sandbox="docker"), "oracle")
-    assert gated.problems == tuple(f"the fix is in the sandbox: {each}" for each in found)
-    assert gated.verdicts["oracle"]
-    assert gated.verdicts["oracle"].passed
+        assert gated.problems == ()
+        assert gated.hidden == found
+        assert gated.verdicts["oracle"]
+        assert gated.verdicts["oracle"].passed
+        env = agentgym.make("swe", tasks=str(rows), sandbox="docker")
+        env.reset(seed=0)
+        for path in found:
+            shown = env.step(
+                Reply("", (ToolCall("bash", {"command": f"cat {path}; echo end"}),)).action
+            )[0]
+            assert "Shelf" not in shown
+            assert "end" in shown
+        env.close()
