@@ -247,6 +247,33 @@ def test_V04_what_is_skipped_or_expected_to_fail_has_not_passed(tmp_path: Path) 
     assert [results[test] for test in ids] == ["skipped", "xfailed", "passed"]
 
 
+def test_outcomes_by_name_of_test_decide_where_a_row_has_them_so(tmp_path: Path) -> None:
+    """As in R2E-Gym: one of the tests is to fail, and no right solution is known as a patch."""
+    hidden = (
+        "from shelves import Shelf\n\n\nclass TestShelf:\n    def test_full(self):\n"
+        "        shelf = Shelf(0)\n        try:\n            shelf.put(1)\n"
+        "        except ValueError:\n            return\n        raise AssertionError\n\n\n"
+        "def test_later():\n    assert Shelf(1).full()\n"
+    )
+    rows = shelf_rows(
+        tmp_path,
+        patch=" ",
+        test_patch="",
+        fail_to_pass=(),
+        pass_to_pass=(),
+        expected={"TestShelf.test_full": "PASSED", "test_later": "FAILED"},
+        test_files={"r2e_tests/test_1.py": hidden},
+    )
+    [task] = read_tasks(rows)
+    grader = RepositoryGrader(lay_out(task, tmp_path, "bwrap"), "bwrap", timeout_s=20)
+    right = {"shelves/__init__.py": File(SHELF.encode())}
+    assert grader.grade(right).passed
+    wrong = grader.grade({})
+    assert (wrong.passed, wrong.reason) == (False, "TestShelf.test_full: failed")
+    more = SHELF + "\n    def full(self):\n        return True\n"
+    assert grader.grade({"shelves/__init__.py": File(more.encode())}).reason == "test_later: passed"
+
+
 def test_V13_tests_made_before_the_verdict_are_replaced(shelf: RepositoryGrader) -> None:
     """A right solution that also wrote over the hidden test passes: the test is restored."""
     changes = {**shelf.repository.gold, "tests/test_room.py": File(b"def test_full(): assert 0\n")}
