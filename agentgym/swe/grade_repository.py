@@ -9,7 +9,7 @@ its changes), and what is only noticed is code that turns on its tests: see `run
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -35,7 +35,7 @@ from agentgym.swe.trees import (
 from agentgym.swe.verdict import Verdict
 from agentgym.tools.sandbox import Limits, Sandbox, open_sandbox
 
-__all__ = ["LIMITS", "Repository", "RepositoryGrader", "lay_out"]
+__all__ = ["LIMITS", "Repository", "RepositoryGrader", "check_sources", "lay_out"]
 
 LIMITS: Final = Limits(memory_mb=1024, disk_mb=384, tmp_mb=128, file_mb=128, pids=128)
 _KEPT: Final = 8
@@ -123,13 +123,47 @@ def lay_out(task: Task, folder: Path, sandbox: str = "auto", image: str = "") ->
     return made
 
 
-def _tree_of(task: Task, image: str) -> Tree:
-    """Return the repository in an image, without its history."""
-    if not image:
+def check_sources(tasks: Sequence[Task], folder: Path, sandbox: str, image: str = "") -> None:
+    """Refuse tasks whose repositories are not on this machine, before anything is started.
+
+    Args:
+        tasks: of a file in `folder`. sandbox: see `open_sandbox`. image: for all of them, instead
+            of their own.
+
+    Raises:
+        ConfigError: an archive or an image is missing, or a task has neither.
+    """
+    gone = [task for task in tasks if task.source and not (folder / task.source).is_file()]
+    if gone:
         raise ConfigError(
-            f"task {task.instance_id} has neither an archive of its repository (source) nor an "
+            f"the archives of {len(gone)} of {len(tasks)} tasks are missing, the first is "
+            f"{folder / gone[0].source}, of {gone[0].instance_id}"
+        )
+    bare = [task for task in tasks if not task.source]
+    if bare and sandbox == "bwrap":
+        raise ConfigError(
+            f"{len(bare)} of {len(tasks)} tasks have no archive of their repository (source), the "
+            f"first is {bare[0].instance_id}; their images need sandbox=docker"
+        )
+    nameless = next((task for task in bare if not (image or task.image)), None)
+    if nameless is not None:
+        raise ConfigError(
+            f"task {nameless.instance_id} has neither an archive of its repository (source) nor an "
             "image (image_name); give one with image=NAME"
         )
+    names = [image or task.image for task in bare]
+    if names:
+        from agentgym.tools.sandbox.docker import lacking
+
+        if missing := lacking(names):
+            raise ConfigError(
+                f"{len(missing)} of {len({*names})} images are not on this machine, the first is "
+                f"{missing[0]!r}; get them with: agentgym fetch images --tasks FILE"
+            )
+
+
+def _tree_of(task: Task, image: str) -> Tree:
+    """Return the repository in an image, without its history."""
     from agentgym.tools.sandbox.docker import Docker
 
     box = Docker(image, workdir=IN_IMAGE, read_only=False, limits=LIMITS)

@@ -17,7 +17,7 @@ from typing import Final
 from agentgym.errors import ConfigError, EpisodeFailure, UserError
 from agentgym.swe.gate import AGENTS, Gated, gate
 from agentgym.swe.grade_function import FunctionGrader
-from agentgym.swe.grade_repository import RepositoryGrader, lay_out
+from agentgym.swe.grade_repository import RepositoryGrader, check_sources, lay_out
 from agentgym.swe.mini import ROWS, folder_of_mini, mini_functions
 from agentgym.swe.rows import read_tasks
 from agentgym.swe.scan import without_fix
@@ -74,7 +74,8 @@ def repositories(
     """Yield the tasks of a file of rows, by default those of swe-mini.
 
     Raises:
-        ConfigError: there is no such file, or it is malformed. UserError: swe-mini is not built.
+        ConfigError: there is no such file, it is malformed, or a repository is not on this machine.
+        UserError: swe-mini is not built.
     """
     if path is None:
         path = folder_of_mini() / ROWS
@@ -83,8 +84,9 @@ def repositories(
                 f"the repositories of swe-mini are not built ({path}); build them with: "
                 "agentgym make-swe --mini, or leave them out with --only functions"
             )
-    folder = path.parent
-    for task in read_tasks(path):
+    folder, tasks = path.parent, read_tasks(path)
+    check_sources(tasks, folder, sandbox, image)
+    for task in tasks:
 
         def grader(task=task) -> RepositoryGrader:  # type: ignore[no-untyped-def]
             chosen = "" if sandbox == "bwrap" or task.source else image or task.image

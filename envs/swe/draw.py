@@ -12,7 +12,7 @@ from agentgym.envs.swe.functions import FunctionDesk
 from agentgym.errors import ConfigError
 from agentgym.swe.functions import LEVELS, SPLITS, draw_function, impossible
 from agentgym.swe.grade_function import FunctionGrader
-from agentgym.swe.grade_repository import RepositoryGrader, lay_out
+from agentgym.swe.grade_repository import RepositoryGrader, check_sources, lay_out
 from agentgym.swe.rows import read_tasks
 from agentgym.swe.scan import without_fix
 
@@ -79,8 +79,13 @@ class Rows:
     """Tasks of a file, in its order: seed k is task k, and beyond the last it begins anew."""
 
     def __init__(self, path: Path, sandbox: str, image: str, budget: Budget, states: bool) -> None:
-        """Read the file. Raises ConfigError where there is none, or a task is malformed."""
+        """Read the file.
+
+        Raises:
+            ConfigError: there is none, a task is malformed, or its repository is not here.
+        """
         self.tasks = read_tasks(path)
+        check_sources(self.tasks, path.parent, sandbox, image)
         self.path, self.sandbox, self.image = path, sandbox, image
         self.budget, self.states = budget, states
         self._graders: dict[str, RepositoryGrader] = {}

@@ -1,8 +1,12 @@
 """`agentgym fetch`, where what it gets is there already."""
 
+import os
 from pathlib import Path
 
+import pytest
 from cli_run import Run
+from sandboxes import needs_docker
+from swe_cases import shelf_rows
 
 from agentgym.envs.bfcl.fetch import fetch
 
@@ -26,3 +30,23 @@ def test_mistakes_get_nothing(agentgym: Run, workplace: Path) -> None:
     assert (workplace / "mine/thesis.txt").read_text() == "all of it"
     said = agentgym("rollout", "bfcl", "--option", "path=mine", code=2).words
     assert "agentgym fetch bfcl --to mine" in said
+
+
+@pytest.mark.docker
+@needs_docker
+def test_R07_images_are_there_or_it_says_why_they_cannot_be_had(
+    agentgym: Run, workplace: Path
+) -> None:
+    here = shelf_rows(workplace, source="", source_sha256="", image=os.environ["AGENTGYM_IMAGE"])
+    assert (
+        "1 images are on this machine, 0 of them new"
+        in agentgym("fetch", "images", "--tasks", here).words
+    )
+    image = "registry.invalid/agentgym/none:1"
+    rows = shelf_rows(workplace, source="", source_sha256="", image=image)
+    said = agentgym("fetch", "images", "--tasks", rows, code=2).words
+    assert f"the image {image} cannot be had" in said
+    assert "docker load" in said
+    assert "fetch images --tasks FILE" in agentgym("fetch", "images", code=2).words
+    said = agentgym("bench", "swe-mini", "--tasks", rows, "--only", "repositories", code=2).words
+    assert "agentgym fetch images" in said

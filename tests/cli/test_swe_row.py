@@ -82,7 +82,7 @@ def rows(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(ROW) + "\n")
     yield path
-    client.images.remove(name)
+    client.images.remove(name, force=True)
     client.close()
 
 

@@ -42,7 +42,7 @@ def built(name: str, files: Mapping[str, str]) -> Iterator[str]:
     try:
         yield name
     finally:
-        client.images.remove(name)
+        client.images.remove(name, force=True)
         client.close()
 
 
@@ -80,13 +80,17 @@ def test_a_function_is_repaired(tmp_path: Path) -> None:
     assert info["success"] is True
 
 
-def test_an_image_that_is_not_there_and_one_without_a_repository(tmp_path: Path) -> None:
-    base = os.environ["AGENTGYM_IMAGE"]
-    for name, said in (("agentgym/none:1", "agentgym/none:1"), (base, "no repository")):
-        rows = shelf_rows(tmp_path, source="", source_sha256="", image=name)
-        env = agentgym.make("swe", tasks=str(rows), sandbox="docker")
-        with pytest.raises(ConfigError, match=said):
-            env.reset(seed=0)
+def test_R07_an_image_that_is_not_there_and_one_without_a_repository(tmp_path: Path) -> None:
+    rows = shelf_rows(tmp_path, source="", source_sha256="", image="agentgym/none:1")
+    said = "1 of 1 images are not on this machine, the first is 'agentgym/none:1'"
+    with pytest.raises(ConfigError, match=said):  # before any episode
+        agentgym.make("swe", tasks=str(rows), sandbox="docker")
+    with pytest.raises(ConfigError, match="their images need sandbox=docker"):
+        agentgym.make("swe", tasks=str(rows), sandbox="bwrap")
+    rows = shelf_rows(tmp_path, source="", source_sha256="", image=os.environ["AGENTGYM_IMAGE"])
+    env = agentgym.make("swe", tasks=str(rows), sandbox="docker")
+    with pytest.raises(ConfigError, match="no repository"):
+        env.reset(seed=0)
 
 
 SITE = "usr/lib/python3/dist-packages/shelves/__init__.py"

@@ -13,16 +13,16 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig, Ulimit
-from docker.utils import kwargs_from_env
+from docker.utils import kwargs_from_env, parse_repository_tag
 from requests.exceptions import RequestException
 
-from agentgym.errors import ConfigError, SandboxUnavailable
+from agentgym.errors import ConfigError, SandboxUnavailable, UserError
 from agentgym.tools.sandbox import _owner
 from agentgym.tools.sandbox._supervised import BOOTSTRAP, Supervised, held
 from agentgym.tools.sandbox._wire import Wire
@@ -202,14 +202,18 @@ def api() -> "docker.APIClient":
         return _apis[os.getpid()]
 
 
-def connect() -> "docker.APIClient":
+def connect(timeout_s: float | None = None) -> "docker.APIClient":
     """Return a new connection to the engine that DOCKER_HOST names.
+
+    Args:
+        timeout_s: in which it must answer; by default `ENGINE_S`.
 
     Raises:
         ConfigError: there is none.
     """
+    limit_s = int(timeout_s or ENGINE_S)
     try:
-        return docker.APIClient(version="auto", timeout=int(ENGINE_S), **kwargs_from_env())
+        return docker.APIClient(version="auto", timeout=limit_s, **kwargs_from_env())
     except (DockerException, RequestException) as error:
         where = os.environ.get("DOCKER_HOST", "the usual socket")
         raise ConfigError(
@@ -230,6 +234,43 @@ def sweep(client: "docker.APIClient", *, dry_run: bool = False) -> list[str]:
     return names
 
 
+def lacking(images: Iterable[str]) -> list[str]:
+    """Return the images that are not on this machine, each once. Raises ConfigError as `api`."""
+    found = []
+    for image in dict.fromkeys(images):
+        if image not in _present:
+            try:
+                api().inspect_image(image)
+                _present.add(image)
+            except ImageNotFound:
+                found.append(image)
+    return found
+
+
+def pull(image: str) -> None:
+    """Get an image from its registry.
+
+    Raises:
+        UserError: there is no such image there, or no registry can be reached; says what the engine
+            says. ConfigError: as `api`.
+    """
+    repository, tag = parse_repository_tag(image)
+    client = connect(timeout_s=3600)
+    try:
+        for said in client.pull(repository, tag or "latest", stream=True, decode=True):
+            if "error" in said:
+                raise UserError(f"the image {image} cannot be had: {said['error']}")
+    except (DockerException, RequestException) as error:
+        why = getattr(error, "explanation", None) or str(error)
+        raise UserError(
+            f"the image {image} cannot be had: {why:.300}; without a registry, build it or load it "
+            "from a file (docker load)"
+        ) from None
+    finally:
+        client.close()
+
+
+_present: set[str] = set()
 _lock = threading.Lock()
 _starting = threading.BoundedSemaphore(_AT_ONCE)
 _apis: dict[int, docker.APIClient] = {}
