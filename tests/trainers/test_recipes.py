@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from sandboxes import needs_bwrap
 from training_runs import in_the_end_equal, start_or_go_on
 
 from agentgym.errors import ConfigError
@@ -99,6 +100,7 @@ def test_twenty_kills_of_household_gigpo(tmp_path: Path) -> None:
         ("search-agentflow", ("train.iterations=25",)),
         ("tooluse-gigpo", ("train.iterations=20",)),
         ("simtools-cm2", ("train.iterations=30",)),
+        pytest.param("swe-gated", ("train.iterations=40",), marks=needs_bwrap),
     ],
 )
 def test_held_out_success_rises_outside_of_the_intervals(
