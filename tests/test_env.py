@@ -196,7 +196,7 @@ def test_a_turn_limit_out_of_range(limit: Any) -> None:
         (Outcome("x", info=[]), "info of act() must be a dict, got list []"),  # type: ignore[arg-type]
     ],
 )
-def test_what_an_environment_returns_is_checked(outcome: Any, message: str) -> None:
+def test_E02_V23_what_an_environment_returns_is_checked(outcome: Any, message: str) -> None:
     class Broken(Echo):
         """Return what it is told."""
 

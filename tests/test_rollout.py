@@ -222,7 +222,7 @@ def test_drivers_agree_on_a_household() -> None:
     order=st.randoms(use_true_random=False),
     root=st.integers(0, 3),
 )
-def test_drivers_agree_whatever_the_order_of_completion(
+def test_C12_drivers_agree_whatever_the_order_of_completion(
     seeds: list[int], members: int, workers: int, width: int, order: random.Random, root: int
 ) -> None:
     """Property test of seeds: worker count and completion order change nothing."""

@@ -167,7 +167,7 @@ def test_the_gap_is_that_between_backend_and_learner() -> None:
     assert learner().update(off, rng())["gap_mean"] == pytest.approx(0.5, abs=1e-4)
 
 
-def test_a_gradient_that_is_not_finite_moves_nothing_and_is_counted() -> None:
+def test_C08_a_gradient_that_is_not_finite_moves_nothing_and_is_counted() -> None:
     each = learner()
     before = weights(each)
     bad = rows()
@@ -178,7 +178,7 @@ def test_a_gradient_that_is_not_finite_moves_nothing_and_is_counted() -> None:
     assert not torch.equal(weights(each), before)
 
 
-def test_bad_steps_in_a_row_stop_the_run() -> None:
+def test_C08_bad_steps_in_a_row_stop_the_run() -> None:
     each = learner()
     bad = rows()
     bad[0].advantages_S[bad[0].mask_S] = math.inf
