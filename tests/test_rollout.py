@@ -571,7 +571,7 @@ def test_R13_too_many_failures_stop_the_run_with_the_commonest_reason() -> None:
     assert "(2 times) is env: ValueError: the lamp fell at 0" in str(stopped.value)
 
 
-def test_R05_where_many_fail_at_once_what_they_need_gets_time_to_come_back() -> None:
+def test_R05_where_many_sandboxes_fail_at_once_their_engine_gets_time_to_come_back() -> None:
     told: list[tuple[str, float]] = []
 
     def play(kind: str, failing: int) -> list[Group]:

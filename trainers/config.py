@@ -204,8 +204,8 @@ class RolloutConfig(Section):
     retries: int = Field(default=2, ge=0)
     """How often an episode that the platform spoiled is played again."""
     retry_pause_s: float = Field(default=20.0, ge=0)
-    """Before the first retry where many episodes failed at once, as they do when an engine or a
-    server is down; each further pause is three times as long."""
+    """Before the first retry where the sandboxes of many episodes failed at once, as they do when
+    their engine is down; each further pause is three times as long."""
     max_failure_rate: float = Field(default=0.2, ge=0, le=1)
     """The run stops when more than this share of an iteration's episodes fails for good."""
 

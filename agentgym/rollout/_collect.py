@@ -18,8 +18,7 @@ from agentgym.types import Group, Trajectory
 OnPause = Callable[[str, float], None]
 
 DOWN: Final = 0.2
-"""Where more than this share of the episodes failed outside of the environment, something that all
-of them need is down."""
+"""Where the sandboxes of more than this share of the episodes failed, their engine is down."""
 
 
 def collect(
@@ -44,8 +43,9 @@ def collect(
     samples. If it still fails, its last trajectory stays in the group with `valid` False: it must
     enter neither a loss nor a statistic, and it is never a reward of 0.
 
-    A few failed episodes are played again at once. Where many failed (`DOWN`), there is a pause
-    first, so that what all of them need, an engine or a server, can come back.
+    A few failed episodes are played again at once. Where the sandboxes of many failed (`DOWN`)
+    there is a pause first, so that their engine can come back. Servers of models are tried again,
+    with pauses, by who asks them.
 
     Args:
         tasks: one group each, in order. Equal tasks make groups of their own.
@@ -86,7 +86,7 @@ def collect(
             failed = [place for place, trajectory in enumerate(found) if not trajectory.valid]
             if not failed:
                 break
-            down = [t for t in found if t.failure is not None and t.failure.boundary != "env"]
+            down = [t for t in found if t.failure is not None and t.failure.boundary == "sandbox"]
             if len(down) > DOWN * len(found) and retry_pause_s > 0:
                 pause_s = (
                     retry_pause_s * 3 ** (attempt - 1) * np.random.default_rng().uniform(0.5, 1)
