@@ -62,6 +62,13 @@ stop)
 		kill "$(cat "$pidfile")"
 		while running; do sleep 0.1; done
 	fi
+	for process in /proc/[0-9]*; do # of containers that an engine had when it was killed
+		if tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -q "containerd-shim.* -address $root/"; then
+			children=$(cat "$process"/task/*/children 2>/dev/null || true)
+			# shellcheck disable=SC2086
+			kill -9 $children "${process#/proc/}" 2>/dev/null || true
+		fi
+	done
 	umount "$root/data" 2>/dev/null || true # the engine mounts it onto itself
 	;;
 *)
