@@ -13,14 +13,14 @@ WINDOW = 8
 JUDGE_GAP = 0.1
 """The share of its answers in which a judge may differ from rules without a warning."""
 
+LEAST_CHECKED = 50
+"""Answers from which on that share says something."""
+
 FACTS = ("tampered", "fooled")
 """Facts of last turns that a run is watched for."""
 
 TAMPERED = 0.02
 """The share of episodes that may tamper with their judgement without a warning."""
-
-LEAST_CHECKED = 50
-"""Answers from which on that share says something."""
 
 
 def invalid_penalty_collapse(success_I: Sequence[float], valid_I: Sequence[float]) -> str | None:

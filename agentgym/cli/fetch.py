@@ -54,8 +54,8 @@ def _images(tasks: Path) -> None:
     choose("docker")
     from agentgym.tools.sandbox.docker import lacking, pull
 
-    names = dict.fromkeys(task.image for task in read_tasks(tasks) if not task.source)
-    missing = lacking(name for name in names if name)
+    names = {task.image for task in read_tasks(tasks) if task.image and not task.source}
+    missing = lacking(sorted(names))
     with progress_bar("images", len(missing)) as advance:
         for image in missing:
             pull(image)

@@ -26,7 +26,7 @@ from agentgym.swe.run_tests import REPO, put_pytest
 from agentgym.swe.trees import put_tree
 from agentgym.tools.sandbox import Sandbox, open_sandbox
 
-__all__ = ["Scan", "find_fix", "scan"]
+__all__ = ["Scan", "find_fix", "scan", "without_fix"]
 
 SECONDS: Final = 60.0
 MAX_FILES: Final = 3_000_000
@@ -85,6 +85,11 @@ def scan(repository: Repository, sandbox: str = "auto", image: str = "") -> Scan
         box.close()
 
 
+_KEPT: Final = 8
+_lock = threading.Lock()
+_cleared: OrderedDict[tuple[int, str, str], tuple[Repository, Repository]] = OrderedDict()
+
+
 def without_fix(repository: Repository, sandbox: str = "auto", image: str = "") -> Repository:
     """Return a repository whose sandboxes hide what a search found outside of it.
 
@@ -101,11 +106,6 @@ def without_fix(repository: Repository, sandbox: str = "auto", image: str = "") 
             while len(_cleared) > _KEPT:
                 _cleared.popitem(last=False)
     return known[1]
-
-
-_KEPT: Final = 8
-_lock = threading.Lock()
-_cleared: OrderedDict[tuple[int, str, str], tuple[Repository, Repository]] = OrderedDict()
 
 
 def find_fix(repository: Repository, box: Sandbox, *, seconds: float = SECONDS) -> Scan:

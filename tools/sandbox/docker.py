@@ -255,19 +255,19 @@ def pull(image: str) -> None:
             says. ConfigError: as `api`.
     """
     repository, tag = parse_repository_tag(image)
-    client = connect(timeout_s=3600)
+    client, why = connect(timeout_s=3600), ""
     try:
         for said in client.pull(repository, tag or "latest", stream=True, decode=True):
-            if "error" in said:
-                raise UserError(f"the image {image} cannot be had: {said['error']}")
+            why = said.get("error", why)
     except (DockerException, RequestException) as error:
         why = getattr(error, "explanation", None) or str(error)
+    finally:
+        client.close()
+    if why:
         raise UserError(
             f"the image {image} cannot be had: {why:.300}; without a registry, build it or load it "
             "from a file (docker load)"
-        ) from None
-    finally:
-        client.close()
+        )
 
 
 _present: set[str] = set()
