@@ -136,12 +136,12 @@ def kill_sandboxes(after_s: float) -> None:
 def test_V20_a_sandbox_that_ends_under_a_submission_is_not_its_fault(
     shelf: RepositoryGrader,
 ) -> None:
-    slow = "import time\ntime.sleep(1)\n"
+    slow = "import time\ntime.sleep(2)\n"
     for grader, right in (
         (FunctionGrader(ADD, "bwrap"), slow + ADD.fixed),
         (shelf, {"shelves/__init__.py": File((slow + SHELF).encode())}),
     ):
-        killer = threading.Thread(target=kill_sandboxes, args=(0.6,))
+        killer = threading.Thread(target=kill_sandboxes, args=(1.0,))
         killer.start()
         verdict = grader.grade(right)  # type: ignore[arg-type]
         killer.join()
