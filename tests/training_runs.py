@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class Interrupting(Silent):
         if report.index == 2:
             for number in self.numbers:
                 os.kill(os.getpid(), number)
+                time.sleep(0.2)  # two that are noticed at once would be taken for one
 
 
 def start_or_go_on(
